@@ -1,0 +1,132 @@
+"""Everything that can go wrong, as people and programs see it: a code, a sentence, a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ValidationError
+
+from packhouse.schemas.base import Document
+
+
+class ErrorCode(StrEnum):
+    """The code of every error that a status event or the command line can carry."""
+
+    # The event
+    EVENT_NOT_JSON = "event_not_json"
+    EVENT_INVALID = "event_invalid"
+    EVENT_TOO_LARGE = "event_too_large"
+    RUN_ID_REUSED = "run_id_reused"
+    # The engine's output
+    OUTPUT_NOT_FOUND = "output_not_found"
+    OUTPUT_INVALID = "output_invalid"
+    ACCELERATOR_UNKNOWN = "accelerator_unknown"
+    PACKAGING_CONFIG_INVALID = "packaging_config_invalid"
+    # Where things lie
+    PATH_FORBIDDEN = "path_forbidden"
+    LOCATION_UNSUPPORTED = "location_unsupported"
+    # The model
+    MODEL_MISSING = "model_missing"
+    MODEL_UNREADABLE = "model_unreadable"
+    MODEL_NOT_ONNX = "model_not_onnx"
+    MODEL_CHANGED = "model_changed"
+    MODEL_TYPE_UNSUPPORTED = "model_type_unsupported"
+    EXTERNAL_DATA_MISSING = "external_data_missing"
+    EXTERNAL_DATA_OUTSIDE = "external_data_outside"
+    EXTERNAL_DATA_TRUNCATED = "external_data_truncated"
+    LAYOUT_CONFLICT = "layout_conflict"
+    # The package
+    PACKAGING_TYPE_UNAVAILABLE = "packaging_type_unavailable"
+    MLFLOW_UNAVAILABLE = "mlflow_unavailable"
+    DESTINATION_UNWRITABLE = "destination_unwritable"
+    DESTINATION_TAKEN = "destination_taken"
+    DISK_FULL = "disk_full"
+    STORAGE_ERROR = "storage_error"
+    PACKAGE_INVALID = "package_invalid"
+    # The machinery
+    WORKER_LOST = "worker_lost"
+    LEASE_LOST = "lease_lost"
+    CONNECTION_FAILED = "connection_failed"
+    CONFIGURATION_INVALID = "configuration_invalid"
+    TIMED_OUT = "timed_out"
+    INTERNAL_ERROR = "internal_error"
+
+
+class Problem(Document):
+    """An error as data: what happened, where, and what the reader can do about it."""
+
+    code: ErrorCode
+    message: str
+    fix: str
+    field: str | None = None
+    """Dotted path of the field at fault, where the error is about a field of a document."""
+
+
+class PackhouseError(Exception):
+    """The root of every error that Packhouse raises on purpose.
+
+    ``str(error)`` is one sentence of what happened; ``fix`` is what the reader can do.
+    """
+
+    def __init__(self, code: ErrorCode, message: str, *, fix: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.fix = fix
+        self.field = field
+
+    @property
+    def problem(self) -> Problem:
+        """The error as data, for a status event or ``--json``."""
+        return Problem(code=self.code, message=self.message, fix=self.fix, field=self.field)
+
+
+class PermanentError(PackhouseError):
+    """Trying again would end the same way: settled at once."""
+
+
+class TransientError(PackhouseError):
+    """May pass by itself: tried again with growing pauses, up to a limit."""
+
+
+def field_path(location: Sequence[str | int]) -> str:
+    """``("data", "footprints", 0, "nodes")`` as ``data.footprints.0.nodes``."""
+    return ".".join(str(part) for part in location)
+
+
+def explain(error: ValidationError, *, within: str = "") -> list[tuple[str, str]]:
+    """Every complaint of a validation as pairs of field and sentence, in document order."""
+    pairs: list[tuple[str, str]] = []
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        message = item["msg"].removeprefix("Value error, ")
+        pairs.append((".".join(filter(None, (within, field_path(item["loc"])))), message))
+    return pairs
+
+
+def invalid(
+    code: ErrorCode, what: str, complaints: Iterable[tuple[str, str]], *, fix: str
+) -> PermanentError:
+    """The error for a document with complaints; names the first field and counts the others."""
+    (field, sentence), *others = complaints
+    more = f" (and {len(others)} more)" if others else ""
+    return PermanentError(code, f"{what}: {field or 'document'}: {sentence}{more}", fix=fix, field=field or None)
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Any exception as a problem; one that nobody foresaw becomes ``internal_error``."""
+    if isinstance(error, PackhouseError):
+        return error.problem
+    return Problem(
+        code=ErrorCode.INTERNAL_ERROR,
+        message=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
+        fix="This is a defect of Packhouse: report it with the worker's log of this run.",
+    )
+
+
+def describe(problem: Problem | dict[str, Any]) -> str:
+    """A problem in one line, for a terminal or a log."""
+    if isinstance(problem, dict):
+        problem = Problem.model_validate(problem)
+    return f"{problem.code}: {problem.message} {problem.fix}".strip()

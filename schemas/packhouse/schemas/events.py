@@ -1,0 +1,152 @@
+"""What an engine sends: ``RunFinished``, a CloudEvent 1.0 in the JSON format.
+
+Source of the envelope: the CloudEvents specification 1.0.2 and its JSON event format.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic_core import from_json
+
+from packhouse.schemas.base import AbsolutePath, Digest, Directory, Document, Text, canonical_json, content_digest
+from packhouse.schemas.footprint import Footprint
+from packhouse.schemas.packaging import PackagingConfigs
+
+RUN_FINISHED: Final = "packhouse.run.finished"
+RUN_FINISHED_SCHEMA: Final = "urn:packhouse:run-finished:1"
+
+_EXTENSION = re.compile(r"[a-z0-9]{1,20}")
+
+RunId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""A run's id: up to 256 characters without control characters."""
+
+
+class CloudEvent(Document):
+    """The envelope that events in both directions share. ``source`` and ``subject`` together name a run."""
+
+    model_config = ConfigDict(extra="allow")
+
+    specversion: Literal["1.0"] = "1.0"
+    id: Text
+    source: Text
+    type: Text
+    subject: RunId
+    time: AwareDatetime | None = None
+    datacontenttype: Literal["application/json"] = "application/json"
+
+    @model_validator(mode="after")
+    def _extensions(self) -> Self:
+        for name in self.model_extra or {}:
+            if not _EXTENSION.fullmatch(name):
+                raise ValueError(
+                    f"{name[:40]!r} is neither an attribute of this event nor the name of a CloudEvents extension "
+                    "(lower-case letters and digits, at most 20)"
+                )
+        return self
+
+    @property
+    def run(self) -> RunRef:
+        """The run that the event is about."""
+        return RunRef(source=self.source, id=self.subject)
+
+
+class RunRef(Document):
+    """A run's full name: who ran it, and the id it has there."""
+
+    source: Text
+    id: RunId
+
+    def __str__(self) -> str:
+        return f"{self.id} of {self.source}"
+
+
+class Package(Document):
+    """A Python distribution and its version, such as ``onnxruntime`` 1.18.1."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]{0,63}$")]
+
+
+class Engine(Document):
+    """What made the models."""
+
+    name: Text
+    version: Text | None = None
+    runtime_packages: list[Package] = []
+    """The runtimes that the models were measured with."""
+    directories: list[Directory] = []
+    """Directories of the engine's machine. They are kept out of everything that is put into a package."""
+
+
+class FinishedRun(Document):
+    """The data of a ``RunFinished`` event."""
+
+    engine: Engine
+    paths: Literal["engine", "worker"] = "engine"
+    """Whose view the paths of this event are: the worker maps the engine's and takes its own as they are."""
+    output_dir: AbsolutePath
+    """Where packages that are files are put."""
+    packaging_config: PackagingConfigs = []
+    footprints: list[Footprint] = Field(default=[], max_length=64)
+    """One for each accelerator, in the engine's order."""
+    top: Annotated[int, Field(strict=True, ge=1)] | None = None
+    """Package at most so many candidates of each accelerator."""
+
+    @field_validator("footprints")
+    @classmethod
+    def _one_for_each_accelerator(cls, footprints: list[Footprint]) -> list[Footprint]:
+        seen: set[str] = set()
+        for footprint in footprints:
+            if str(footprint.accelerator) in seen:
+                raise ValueError(f"accelerator {footprint.accelerator} has two footprints; join their nodes into one")
+            seen.add(str(footprint.accelerator))
+        return footprints
+
+    @field_validator("footprints")
+    @classmethod
+    def _agreed_objectives(cls, footprints: list[Footprint]) -> list[Footprint]:
+        known: dict[str, tuple[int, bool, str]] = {}
+        for footprint in footprints:
+            for node in footprint.nodes:
+                for name, metric in node.measured.items():
+                    priority, higher, first = known.setdefault(
+                        name, (metric.priority, metric.higher_is_better, node.model_id)
+                    )
+                    if (priority, higher) != (metric.priority, metric.higher_is_better):
+                        raise ValueError(
+                            f"metric {name!r} has another priority or direction in model {node.model_id!r} "
+                            f"than in model {first!r}: candidates cannot be compared by it"
+                        )
+        return footprints
+
+
+class RunFinished(CloudEvent):
+    """An optimization run has finished and its models wait to be packaged."""
+
+    type: Literal["packhouse.run.finished"] = RUN_FINISHED
+    dataschema: Literal["urn:packhouse:run-finished:1"] = RUN_FINISHED_SCHEMA
+    data: FinishedRun
+
+    @classmethod
+    def of(cls, data: FinishedRun, *, source: str, run_id: str) -> Self:
+        """A new event, with an id and a time of its own."""
+        return cls(id=str(uuid.uuid4()), source=source, subject=run_id, time=datetime.now(UTC), data=data)
+
+    def to_wire(self) -> bytes:
+        """The event as it goes into the run queue: canonical JSON, what is not set left out."""
+        return canonical_json(from_json(self.model_dump_json(exclude_none=True)))
+
+    @property
+    def content_digest(self) -> Digest:
+        """Digest of what the event says, whatever its id and time: equal for two events of the same content."""
+        return content_digest_of(from_json(self.to_wire()))
+
+
+def content_digest_of(event: dict[str, Any]) -> Digest:
+    """The content digest of a ``RunFinished`` as it lies on the wire, parsed but not validated."""
+    return content_digest({"data": event.get("data"), "dataschema": event.get("dataschema", RUN_FINISHED_SCHEMA)})

@@ -1,0 +1,89 @@
+"""Mapping paths from one machine's view to another's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from packhouse.schemas.base import is_absolute, is_url
+from packhouse.schemas.errors import ErrorCode, PermanentError
+
+_SEPARATORS = re.compile(r"[\\/]+")
+
+
+def is_windows(path: str) -> bool:
+    """Whether an absolute path is spelled the way of Windows: with a drive letter or a share."""
+    return is_absolute(path) and not path.startswith("/") and not is_url(path)
+
+
+def components(path: str) -> tuple[str, ...]:
+    """The parts of an absolute path, the drive or share among them. A Windows path's are in lower case.
+
+    For comparing only: ``C:\\Olive\\Cache`` and ``c:/olive/cache`` have the same components.
+    """
+    parts = tuple(part for part in _SEPARATORS.split(path) if part) if is_windows(path) else tuple(
+        part for part in path.split("/") if part
+    )
+    return tuple(part.lower() for part in parts) if is_windows(path) else parts
+
+
+def _rest(path: str, count: int) -> list[str]:
+    parts = _SEPARATORS.split(path) if is_windows(path) else path.split("/")
+    return [part for part in parts if part][count:]
+
+
+@dataclass(frozen=True)
+class PathRule:
+    """Everything below ``origin`` is found below ``target``."""
+
+    origin: str
+    target: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The rule of ``FROM=TO``, both absolute. Raises ``PermanentError``."""
+        origin, equals, target = text.partition("=")
+        if not equals or not is_absolute(origin) or not is_absolute(target):
+            raise PermanentError(
+                ErrorCode.CONFIGURATION_INVALID,
+                f"{text!r} is not a path mapping.",
+                fix="Write FROM=TO with two absolute paths, as in /srv/olive=/mnt/olive.",
+            )
+        return cls(origin, target)
+
+    def applies_to(self, path: str) -> bool:
+        """Whether the path is ``origin`` or lies below it, by whole components."""
+        if is_windows(path) != is_windows(self.origin) or is_url(path) != is_url(self.origin):
+            return False
+        prefix = components(self.origin)
+        return components(path)[: len(prefix)] == prefix
+
+    def apply(self, path: str) -> str:
+        """The path below ``target``. Only for a path that the rule applies to."""
+        rest = _rest(path, len(components(self.origin)))
+        separator = "\\" if is_windows(self.target) else "/"
+        base = self.target.rstrip("\\/" if is_windows(self.target) else "/")
+        return separator.join([base, *rest]) if rest else base or "/"
+
+
+@dataclass(frozen=True)
+class PathMap:
+    """Rules of which the longest prefix wins; a path that none applies to stays as it is."""
+
+    rules: tuple[PathRule, ...] = ()
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> Self:
+        """The map of several ``FROM=TO``. Raises ``PermanentError``."""
+        return cls(tuple(PathRule.parse(text) for text in texts))
+
+    def __call__(self, path: str) -> str:
+        """The path as the other machine calls it."""
+        fitting = [rule for rule in self.rules if rule.applies_to(path)]
+        return max(fitting, key=lambda rule: len(components(rule.origin))).apply(path) if fitting else path
+
+    def reversed(self) -> PathMap:
+        """The map of the way back: for a path that this map changed, ``m.reversed()(m(p))`` names what ``p`` names."""
+        return PathMap(tuple(PathRule(rule.target, rule.origin) for rule in self.rules))
