@@ -1,0 +1,1 @@
+"""What goes into a package: the tree and its parts. Pure layout; weights are referred to, never read."""
