@@ -1,0 +1,67 @@
+# Everything that people and CI run. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full lint format bench faults lock schemas clean
+
+help: ## What there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.project ## Virtual environment with everything, from the locked requirements
+
+$(VENV)/.python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Packhouse needs Python 3.11 or later: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.requirements: requirements/dev.txt $(VENV)/.python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.project: pyproject.toml $(VENV)/.requirements
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Two real Olive runs become ranked ZIPs, before your eyes
+	$(BIN)/python -m packhouse.local.demo
+
+lint: setup ## Style, types, architecture, and what must not be in a file
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --warnings
+	$(BIN)/lint-imports --no-cache
+	.ci/check-files
+
+test: lint ## What a change has to pass: lint, and every test of less than a minute
+	.ci/need unzip=unzip
+	$(PYTEST) -m "not full"
+
+test-full: setup ## The tests that take minutes or gigabytes
+	.ci/need unzip=unzip
+	$(PYTEST) -m full
+
+faults: setup ## Processes killed at the worst moments, over and over
+	.ci/need unzip=unzip
+	$(PYTEST) -m "" tests/faults
+
+bench: setup ## How long it takes and how much memory
+	$(PYTEST) -m "" -s tests/bench
+
+schemas: setup ## Write schemas/json from the code
+	$(BIN)/python -m packhouse.schemas.export schemas/json
+
+format: setup ## Let ruff set the code
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+lock: setup ## Resolve the dependencies anew and write the locked requirements
+	$(LOCK) --upgrade pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
+	$(LOCK) --constraints requirements/dev.txt pyproject.toml --extra worker --output-file requirements/worker.txt
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .packhouse .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The embedded stack: a Redis-compatible server, workers and Flower on one machine."""
