@@ -134,6 +134,8 @@ class Completed(Document):
     candidates: list[RankedCandidate] = []
     left_out: list[LeftOut] = []
     warnings: list[str] = []
+    error: Problem | None = None
+    """Why the run failed as a whole, before it came to its packages."""
     timings: Timings
 
 

@@ -1,0 +1,110 @@
+"""The Celery application: the only place that configures Celery.
+
+Celery is how work is spread over processes and watched; what is true is in the ledger. So messages are acknowledged
+when they are taken, results are not kept, and nothing here retries.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Queue
+from kombu.exceptions import ChannelError, OperationalError
+
+from packhouse.schemas.keys import Keys
+from packhouse.worker import process
+from packhouse.worker.intake.step import Intake
+from packhouse.worker.ledger.records import RANK_JOB, Wake
+from packhouse.worker.packagers.registry import QUEUES, RANKING_QUEUE
+from packhouse.worker.recovery import Recovery, hand_back
+from packhouse.worker.settings import Settings, load
+
+log = logging.getLogger(__name__)
+
+RUN_FINISHED_TASK = "packhouse.run_finished"
+PACKAGE_TASK = "packhouse.package"
+
+
+class PackhouseApp(Celery):
+    """Celery with Packhouse's settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("packhouse", include=["packhouse.worker.tasks"])
+        self.settings = settings
+        self.conf.update(_configuration(settings))
+        self.steps["worker"].add(Intake)
+        self.steps["worker"].add(Recovery)
+
+    def wake(self, wake: Wake) -> None:
+        """Send a wake-up call."""
+        arguments = [wake.run] if wake.job == RANK_JOB else [wake.run, wake.job]
+        try:
+            self.send_task(
+                RUN_FINISHED_TASK if wake.job == RANK_JOB else PACKAGE_TASK,
+                args=arguments,
+                argsrepr=wake.title,
+                kwargsrepr="",
+                queue=wake.queue,
+                task_id=f"{wake.run}.{wake.job}.{wake.number}",
+                ignore_result=True,
+            )
+        except OperationalError as error:
+            log.warning("A wake-up could not be sent and will be, by recovery: %s", error)
+
+    def depth(self, queue: str) -> int:
+        """How many wake-ups lie in a queue."""
+        with self.connection_for_read() as connection:
+            try:
+                return connection.default_channel.queue_declare(queue, passive=True).message_count
+            except ChannelError:
+                return 0  # kombu's word for an empty queue: Redis has no key for it
+
+
+def _configuration(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker_url": settings.redis_url,
+        "broker_transport_options": {
+            "global_keyprefix": f"{Keys(settings.namespace).prefix}celery:",
+            "health_check_interval": 25,
+            "socket_keepalive": True,
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+        },
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "task_queues": [Queue(name) for name in QUEUES],
+        "task_default_queue": RANKING_QUEUE,
+        "task_create_missing_queues": True,
+        "task_acks_late": False,
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_send_sent_event": True,
+        "task_track_started": True,
+        "worker_send_task_events": True,
+        "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_soft_shutdown_timeout": settings.soft_shutdown_seconds,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_hijack_root_logger": True,
+        "enable_utc": True,
+    }
+
+
+@signals.celeryd_init.connect
+def _on_worker_init(sender: str = "", **_: Any) -> None:
+    process.become_worker(str(sender))
+
+
+@signals.worker_shutdown.connect
+def _on_worker_shutdown(**_: Any) -> None:
+    count = hand_back(process.context())
+    if count:
+        log.warning("%d packages were handed back for another worker", count)
+
+
+signals.worker_process_init.connect(process.die_with_parent)
+
+app = PackhouseApp(load())

@@ -1,0 +1,23 @@
+"""What a process of a worker works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from packhouse.worker.identity import Identity
+from packhouse.worker.ledger import Ledger, Wake
+from packhouse.worker.settings import Settings
+from packhouse.worker.storage.local import Roots
+
+
+@dataclass(frozen=True)
+class Context:
+    """Settings and connections of one process, made once."""
+
+    settings: Settings
+    ledger: Ledger
+    roots: Roots
+    identity: Identity
+    wake: Callable[[Wake], None]
+    """Send a wake-up call. Losing one does no harm: recovery sends it again."""

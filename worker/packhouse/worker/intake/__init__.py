@@ -1,0 +1,1 @@
+"""From the run queue into the ledger."""

@@ -1,0 +1,143 @@
+"""Taking events out of the run queue, a few at a time, each exactly once into the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError, Problem
+from packhouse.schemas.keys import FIELD, run_key
+from packhouse.schemas.status import Rejected
+from packhouse.worker.context import Context
+from packhouse.worker.intake.envelope import Envelope, Head, digest_of_bytes, read_envelope, read_head
+from packhouse.worker.packagers.registry import RANKING_QUEUE
+
+log = logging.getLogger(__name__)
+
+GROUP: Final = "packhouse"
+_BATCH: Final = 8
+_ABANDONED_MS: Final = 10_000
+"""An entry that a reader took and left for so long is taken over by another."""
+
+_Entry = tuple[bytes, Mapping[bytes, bytes] | None]
+
+
+class RunQueueReader:
+    """One reader of the consumer group. ``redis`` is a client that answers in bytes."""
+
+    def __init__(self, redis: Redis, context: Context) -> None:
+        self._redis = redis
+        self._context = context
+        self._stream = context.ledger.keys.run_queue
+        self._consumer = context.identity.worker
+
+    def join(self) -> None:
+        """Make stream and group where they are missing."""
+        try:
+            self._redis.xgroup_create(self._stream, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    def read(self, block_ms: int) -> int:
+        """Bring new entries into the ledger; wait so long for the first. Returns how many there were."""
+        reply = cast(
+            "Any", self._redis.xreadgroup(GROUP, self._consumer, {self._stream: ">"}, count=_BATCH, block=block_ms)
+        )
+        entries: list[_Entry] = _entries(reply)
+        self._take_in(entries)
+        return len(entries)
+
+    def take_over(self) -> int:
+        """Bring in what other readers took and left. Returns how many there were."""
+        reply = cast(
+            "Any", self._redis.xautoclaim(self._stream, GROUP, self._consumer, min_idle_time=_ABANDONED_MS, count=_BATCH)
+        )
+        entries: list[_Entry] = reply[1]
+        self._take_in(entries)
+        return len(entries)
+
+    def leave(self) -> None:
+        """Forget this reader, unless it has entries in hand: another takes those over."""
+        for consumer in cast("list[dict[str, Any]]", self._redis.xinfo_consumers(self._stream, GROUP)):
+            if consumer["name"] == self._consumer.encode() and consumer["pending"] == 0:
+                self._redis.xgroup_delconsumer(self._stream, GROUP, self._consumer)
+
+    def _take_in(self, entries: Iterable[_Entry]) -> None:
+        for entry, fields in entries:
+            identifier = entry.decode()
+            raw = (fields or {}).get(FIELD.encode())
+            if raw is None:
+                self._bury(identifier, b"", Head(), _no_event())
+                continue
+            try:
+                self._open(identifier, raw, read_envelope(raw, self._context.settings.max_event_bytes))
+            except PackhouseError as error:
+                self._bury(identifier, raw, read_head(raw), error)
+
+    def _open(self, entry: str, raw: bytes, envelope: Envelope) -> None:
+        opened = self._context.ledger.open(
+            run_key(envelope.run),
+            envelope.run,
+            digest=envelope.digest,
+            event_id=envelope.event_id,
+            event=envelope.text,
+            queue=RANKING_QUEUE,
+            title=f"run {envelope.run.id[:80]} of {envelope.run.source[:80]}",
+        )
+        if opened.outcome == "reused":
+            raise PermanentError(
+                ErrorCode.RUN_ID_REUSED,
+                f"Another run of {envelope.run.source} already has the id {envelope.run.id!r}, with other content "
+                f"({opened.digest}).",
+                fix="Give every run an id of its own; `packhouse publish --again` makes a new one.",
+                field="subject",
+            )
+        if opened.wake:
+            self._context.wake(opened.wake)
+            log.info("Run %s is in the ledger", envelope.run)
+        else:
+            log.info("Run %s came again with the same content: nothing to do", envelope.run)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.xack(self._stream, GROUP, entry)
+        pipeline.xdel(self._stream, entry)
+        pipeline.execute()
+
+    def _bury(self, entry: str, raw: bytes, head: Head, error: PackhouseError) -> None:
+        log.warning("Entry %s of the run queue is rejected: %s", entry, error.message)
+        rejected = Rejected(event_id=head.id, error=error.problem, problems=[error.problem])
+        self._context.ledger.bury(
+            entry,
+            GROUP,
+            Problem(code=error.code, message=error.message, fix=error.fix),
+            length=len(raw),
+            digest=digest_of_bytes(raw),
+            head=raw[: self._context.settings.dead_letter_bytes],
+            event_id=hashlib.sha256(raw).hexdigest()[:32] + "/rejected",
+            run=head.run,
+            rejected=rejected.model_dump_json(exclude_none=True),
+        )
+
+
+def _entries(reply: Any) -> list[_Entry]:
+    """The entries of the one stream that was read, from redis-py's answer in either protocol version."""
+    if not reply:
+        return []
+    if isinstance(reply, dict):
+        (batches,) = cast("dict[bytes, Any]", reply).values()
+        return [entry for batch in batches for entry in batch] if batches and isinstance(batches[0], list) else batches
+    return reply[0][1]
+
+
+def _no_event() -> PermanentError:
+    return PermanentError(
+        ErrorCode.EVENT_INVALID,
+        f"The entry has no field {FIELD!r}.",
+        fix=f"Put the CloudEvent as JSON into one field called {FIELD!r}.",
+        field=FIELD,
+    )

@@ -1,0 +1,131 @@
+"""Keeping a lease while its work moves, and telling how far the work is."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from packhouse.schemas.events import RunRef
+from packhouse.schemas.keys import FIELD
+from packhouse.schemas.status import PackageProgress, PackageProgressEvent, PackageRef
+from packhouse.worker.ledger import Lease, LeaseLost, Ledger
+from packhouse.worker.ledger.ledger import connect
+from packhouse.worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_TICK: Final = 0.25
+"""Seconds between two looks of the keeping thread; the most often that progress is told."""
+_STUCK: Final = 70
+"""Exit status of a process that lost its lease and still hangs."""
+
+
+class LeaseKeeper:
+    """Renews a lease from a thread of its own, as long as the work reports progress in time.
+
+    A stage that shows none for ``stage_seconds`` is taken to hang: the lease is let go, and a process that cannot be
+    brought to stop ends itself, so that its place in the pool is not lost. Implements ``packagers.base.Progress``.
+    """
+
+    def __init__(self, ledger: Ledger, lease: Lease, settings: Settings, run: RunRef, package: PackageRef | None) -> None:
+        self._ledger = ledger
+        self._lease = lease
+        self._settings = settings
+        self._run = run
+        self._package = package
+        self._lost = threading.Event()
+        self._done = threading.Event()
+        self._moved = time.monotonic()
+        self._stage = "starting"
+        self._bytes_done = 0
+        self._bytes_total = 0
+        self._told = ("", 0)
+        self._events = 0
+        self._thread = threading.Thread(target=self._keep, name="lease-keeper", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def stage(self, name: str, total: int = 0) -> None:
+        """A new stage begins, with so many bytes to do. Raises ``LeaseLost``."""
+        self._stage, self._bytes_done, self._bytes_total = name, 0, total
+        self.advance(0)
+
+    def advance(self, count: int) -> None:
+        """So many bytes more are done. Raises ``LeaseLost``."""
+        self._bytes_done += count
+        self._moved = time.monotonic()
+        if self._lost.is_set():
+            raise LeaseLost
+
+    def confirm(self) -> None:
+        """Ask the ledger, and hold the lease for its full time from now. Raises ``LeaseLost``."""
+        self.advance(0)
+        if not self._ledger.renew(self._lease):
+            self._lost.set()
+            raise LeaseLost
+
+    def _keep(self) -> None:
+        # A client of its own that does not wait for an absent server: this thread has the time to watch.
+        with contextlib.closing(connect(self._settings.redis_url, patient=False, timeout=5.0)) as redis:
+            ledger = Ledger(redis, self._settings)
+            renewed = time.monotonic()
+            every = self._settings.lease_seconds / 5
+            while not self._done.wait(min(_TICK, every)):
+                now = time.monotonic()
+                silent = now - self._moved
+                if self._lost.is_set():
+                    if silent > self._settings.stage_seconds * 2:
+                        log.critical("The lease is lost and the work hangs in stage %s: ending this process", self._stage)
+                        os._exit(_STUCK)
+                    continue
+                try:
+                    self._tell(redis)
+                    if silent > self._settings.stage_seconds:
+                        log.error("No progress in stage %s for %.0f s: letting the lease go", self._stage, silent)
+                        self._lost.set()
+                    elif now - renewed >= every:
+                        if not ledger.renew(self._lease):
+                            self._lost.set()
+                        renewed = now
+                except RedisError as error:
+                    log.warning("Cannot reach Redis to renew a lease: %s", error)
+            with contextlib.suppress(RedisError):
+                self._tell(redis)
+
+    def _tell(self, redis: Redis) -> None:
+        state = (self._stage, self._bytes_done)
+        if self._package is None or state == self._told:
+            return
+        self._told = state
+        self._events += 1
+        lease = self._lease
+        event = PackageProgressEvent(
+            id=f"{lease.run}/{lease.job}/progress/{lease.attempt}/{self._events}",
+            source=self._run.source,
+            subject=self._run.id,
+            data=PackageProgress(
+                package=self._package, stage=self._stage, bytes_done=self._bytes_done, bytes_total=self._bytes_total
+            ),
+        )
+        redis.xadd(
+            self._ledger.keys.progress,
+            {FIELD: event.model_dump_json(exclude_none=True)},
+            maxlen=self._settings.progress_length,
+            approximate=True,
+        )

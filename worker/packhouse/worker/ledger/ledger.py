@@ -1,0 +1,216 @@
+"""The ledger's calls, one for each script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Protocol, cast
+
+from redis import Redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError  # noqa: A004 (redis-py's own names)
+from redis.retry import Retry
+
+from packhouse.schemas.base import canonical_json
+from packhouse.schemas.errors import Problem
+from packhouse.schemas.events import RunRef
+from packhouse.schemas.keys import Keys
+from packhouse.worker.identity import Identity
+from packhouse.worker.ledger.records import RANK_JOB, Frozen, Held, Lease, LeaseLost, Opened, Wake
+from packhouse.worker.settings import Settings
+
+_SCRIPTS = files("packhouse.worker.ledger") / "scripts"
+_PATIENCE = 240
+"""Tries of a call while the server is away: with pauses of up to two seconds, about five minutes."""
+
+
+class _Script(Protocol):
+    def __call__(self, keys: list[str], args: list[Any]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A package that a ranked run asks for."""
+
+    job: str
+    queue: str
+    package: str
+    """JSON object with the package's type and name."""
+    title: str
+
+
+def connect(url: str, *, patient: bool = True, decode: bool = True, timeout: float = 30.0) -> Redis:
+    """A client. A patient one tries again while the server is away: what it does must bear being done twice."""
+    retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=2.0), _PATIENCE if patient else 0)
+    return Redis.from_url(
+        url,
+        decode_responses=decode,
+        health_check_interval=25,
+        socket_keepalive=True,
+        socket_connect_timeout=5,
+        socket_timeout=timeout,
+        retry=retry,
+        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError] if patient else [],
+    )
+
+
+class Ledger:
+    """Runs, their jobs, leases and results. Every change is one script, and may be asked for twice."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.redis = redis
+        self.keys = Keys(settings.namespace)
+        self._lease_ms = int(settings.lease_seconds * 1000)
+        self._settings = json.dumps(
+            {
+                "status_length": settings.status_length,
+                "dead_letter_length": settings.dead_letter_length,
+                "dead_letter_bytes": settings.dead_letter_bytes,
+                "retention_seconds": max(1, int(settings.retention_days * 86400)),
+                "crash_limit": settings.crash_limit,
+                "loss_limit": settings.loss_limit,
+            }
+        )
+        common = (_SCRIPTS / "common.lua").read_text("utf-8")
+        self._scripts = {
+            entry.name.removesuffix(".lua"): cast("_Script", redis.register_script(_assemble(common, entry.read_text("utf-8"))))
+            for entry in _SCRIPTS.iterdir()
+            if entry.name.endswith(".lua") and entry.name != "common.lua"
+        }
+
+    def _call(self, name: str, *arguments: object) -> Any:
+        return self._scripts[name](keys=[self.keys.prefix], args=[*arguments, self._settings])
+
+    # The way of a run
+
+    def open(self, run_key: str, run: RunRef, *, digest: str, event_id: str, event: str, queue: str, title: str) -> Opened:
+        """Put a run into the ledger, unless it is there."""
+        outcome, *rest = self._call("open", run_key, _names(run), digest, event_id, event, queue, title)
+        if outcome == "opened":
+            return Opened("opened", wake=Wake.of(rest[0]))
+        return Opened(outcome, digest=rest[0] if rest else None)
+
+    def lease(self, run_key: str, job: str, token: str, identity: Identity) -> Lease | None:
+        """Take a job, or None where it is settled, taken or not due."""
+        reply = self._call(
+            "lease", run_key, job, token, self._lease_ms, identity.worker, json.dumps(identity.name), identity.place,
+            identity.process,
+        )  # fmt: skip
+        if reply[0] != "leased":
+            return None
+        _, attempt, tries, elapsed, plan = reply
+        return Lease(run_key, job, token, int(attempt), int(tries), int(elapsed) / 1000, plan or None)
+
+    def renew(self, lease: Lease) -> bool:
+        """Hold a lease for its full time from now; False where it is lost."""
+        return bool(self._call("renew", lease.run, lease.job, lease.token, self._lease_ms))
+
+    def event(self, run_key: str) -> str | None:
+        """The event of an open run as it came; None where the run is over."""
+        return cast("str | None", self.redis.hget(f"{self.keys.prefix}run:{run_key}", "event"))
+
+    def digest(self, run_key: str) -> str:
+        """The content digest of a run."""
+        return cast("str", self.redis.hget(f"{self.keys.prefix}run:{run_key}", "digest"))
+
+    def plan(
+        self, lease: Lease, *, accepted: str, candidates: str, left_out: str, state: str, jobs: Iterable[PlannedJob]
+    ) -> list[Wake]:
+        """The run is ranked. Raises ``LeaseLost``."""
+        rows = json.dumps([[job.job, job.queue, job.package, job.title] for job in jobs])
+        done, *rest = self._call("plan", lease.run, lease.token, accepted, candidates, left_out, state, rows)
+        if not done:
+            raise LeaseLost
+        return [Wake.of(reply) for reply in rest[0]]
+
+    def reject(self, lease: Lease, *, rejected: str, reason: str) -> None:
+        """The run's event is none. Raises ``LeaseLost``."""
+        if not self._call("reject", lease.run, lease.token, rejected, reason):
+            raise LeaseLost
+
+    def freeze(self, lease: Lease, plan: str, destination: str) -> Frozen:
+        """Fix a package's plan and claim its destination. Raises ``LeaseLost``."""
+        outcome, *rest = self._call("freeze", lease.run, lease.job, lease.token, plan, destination)
+        if outcome == "lost":
+            raise LeaseLost
+        return Frozen(plan=rest[0]) if outcome == "frozen" else Frozen(taken_by=_subject(rest[0]))
+
+    def settle(self, lease: Lease, outcome: str, result: str) -> None:
+        """Record how a package ended, once. Raises ``LeaseLost``."""
+        if not self._call("settle", lease.run, lease.job, lease.token, outcome, result):
+            raise LeaseLost
+
+    def release(self, lease: Lease, seconds: float) -> None:
+        """Let a job wait before it is tried again. Raises ``LeaseLost``."""
+        if not self._call("release", lease.run, lease.job, lease.token, int(seconds * 1000)):
+            raise LeaseLost
+
+    # The run queue
+
+    def bury(
+        self, entry: str, group: str, problem: Problem, *, length: int, digest: str, head: bytes,
+        event_id: str = "", run: RunRef | None = None, rejected: str = "",
+    ) -> None:  # fmt: skip
+        """Take something that is no event out of the run queue, into the dead letters."""
+        reason = f"{problem.code}: {problem.message}"
+        names = _names(run) if run else ""
+        self._call("bury", entry, group, reason, length, digest, head, event_id if run else "", names, rejected)
+
+    # Recovery
+
+    def sweep(self, *, expired: bool) -> list[Wake]:
+        """Bring back what is due: delayed jobs, and jobs of expired leases if asked."""
+        return [Wake.of(reply) for reply in self._call("sweep", "1" if expired else "0")]
+
+    def missed(self, queue: str, messages: int) -> list[Wake]:
+        """Wake-ups of jobs that have been passed over, given the number of wake-ups in the queue."""
+        return [Wake.of(reply) for reply in self._call("missed", queue, messages)]
+
+    def lose(self, held: Held, kind: str) -> list[Wake]:
+        """End a lease whose holder is gone (``crash``, ``loss``) or gives it back (``handback``)."""
+        return [Wake.of(reply) for reply in self._call("lose", held.run, held.job, held.token, kind)]
+
+    def held_at(self, place: str) -> list[Held]:
+        """The leases of the processes of one place."""
+        members = cast("list[str]", self.redis.zrange(f"{self.keys.prefix}leased:{place}", 0, -1))
+        found: list[Held] = []
+        for member in members:
+            run, _, job = member.partition(":")
+            fields = ["token", "worker", "process"]
+            values = cast("list[str | None]", self.redis.hmget(f"{self.keys.prefix}job:{run}:{job}", fields))
+            if all(values):
+                found.append(Held(run, job, *cast("list[str]", values)))
+        return found
+
+    def beat(self, identity: Identity, seconds: float) -> None:
+        """Say that a worker lives, for so long."""
+        self.redis.set(f"{self.keys.prefix}worker:{identity.worker}", identity.name, px=int(seconds * 1000))
+
+    def sign_off(self, identity: Identity) -> None:
+        """Say that a worker is gone."""
+        self.redis.delete(f"{self.keys.prefix}worker:{identity.worker}")
+
+    def take_sweep(self, seconds: float) -> bool:
+        """Whether it is this worker that sweeps now: once in so many seconds, one in all."""
+        return bool(self.redis.set(f"{self.keys.prefix}sweep", "1", nx=True, px=int(seconds * 1000)))
+
+
+def _assemble(common: str, script: str) -> str:
+    """The shared part goes before a script, and after its first line where that gives the script's flags."""
+    if script.startswith("#!"):
+        flags, _, body = script.partition("\n")
+        return f"{flags}\n{common}\n{body}"
+    return f"{common}\n{script}"
+
+
+def _names(run: RunRef) -> str:
+    return canonical_json({"source": run.source, "subject": run.id}).decode("utf-8", "replace")[1:-1]
+
+
+def _subject(names: str) -> str:
+    return str(json.loads(f"{{{names}}}").get("subject", "")) if names else ""
+
+
+__all__ = ["RANK_JOB", "Ledger", "PlannedJob", "connect"]

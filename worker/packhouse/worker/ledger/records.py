@@ -1,0 +1,87 @@
+"""What the ledger hands out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, Self
+
+from packhouse.schemas.errors import ErrorCode, TransientError
+
+RANK_JOB: Final = "rank"
+"""Id of the job that ranks a run; packages are jobs ``0``, ``1``, … in the order of the packaging config."""
+
+
+@dataclass(frozen=True)
+class Wake:
+    """A wake-up call to send: a Celery message that says which job's turn it is."""
+
+    run: str
+    """Key of the run."""
+    job: str
+    queue: str
+    number: str
+    """Place in the line; a job that joins again gets a new one."""
+    title: str
+    """What a person reads in Flower."""
+
+    @classmethod
+    def of(cls, reply: list[str]) -> Self:
+        """From a script's reply."""
+        return cls(*reply)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What became of an event."""
+
+    outcome: Literal["opened", "duplicate", "reused"]
+    wake: Wake | None = None
+    digest: str | None = None
+    """Of the content that has the run id, where it is ``reused``."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a job, until it runs out."""
+
+    run: str
+    job: str
+    token: str
+    attempt: int
+    """From 1; every start counts."""
+    tries: int
+    """How often the job ended in a transient error before."""
+    elapsed: float
+    """Seconds since the first start of the job, when this lease was taken."""
+    plan: str | None
+    """The frozen plan as JSON, where an earlier attempt made one."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The answer to a plan: the plan that holds, or the run that has the destination."""
+
+    plan: str | None = None
+    taken_by: str | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease as others see it."""
+
+    run: str
+    job: str
+    token: str
+    worker: str
+    process: str
+
+
+class LeaseLost(TransientError):
+    """The job is somebody else's now: stop, leave no trace, report nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorCode.LEASE_LOST,
+            "The lease of this job ran out and another process has the job.",
+            fix="Nothing: the other process finishes it.",
+        )

@@ -1,0 +1,164 @@
+-- Shared by every script of the ledger; put before each of them. KEYS[1] is the prefix of all keys, "{namespace}:":
+-- one hash tag, so every key computed here lies on the node that runs the script.
+
+local P = KEYS[1]
+
+local function run_of(run) return P .. 'run:' .. run end
+local function job_of(run, job) return P .. 'job:' .. run .. ':' .. job end
+local function member_of(run, job) return run .. ':' .. job end
+local function waiting_of(queue) return P .. 'waiting:' .. queue end
+local function open_of(queue) return P .. 'open:' .. queue end
+
+-- Milliseconds since 1970 by the server's clock, the only clock of the ledger.
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- RFC 3339 in UTC, with milliseconds. Days to a civil date by counting 400-year eras that begin on 1 March.
+local function iso(ms)
+  local seconds = math.floor(ms / 1000)
+  local days = math.floor(seconds / 86400)
+  local rest = seconds - days * 86400
+  local shifted = days + 719468
+  local era = math.floor(shifted / 146097)
+  local day_of_era = shifted - era * 146097
+  local year_of_era = math.floor((day_of_era - math.floor(day_of_era / 1460) + math.floor(day_of_era / 36524)
+    - math.floor(day_of_era / 146096)) / 365)
+  local day_of_year = day_of_era - (365 * year_of_era + math.floor(year_of_era / 4) - math.floor(year_of_era / 100))
+  local shifted_month = math.floor((5 * day_of_year + 2) / 153)
+  local day = day_of_year - math.floor((153 * shifted_month + 2) / 5) + 1
+  local month = shifted_month < 10 and shifted_month + 3 or shifted_month - 9
+  local year = year_of_era + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day, math.floor(rest / 3600),
+    math.floor(rest % 3600 / 60), rest % 60, ms % 1000)
+end
+
+-- Settings that the scripts need travel with every call as one JSON object, the last argument.
+local settings = cjson.decode(ARGV[#ARGV])
+
+local function event(run, id, kind, data, at)
+  return '{"specversion":"1.0","id":"' .. run .. '/' .. id .. '",' .. redis.call('HGET', run_of(run), 'names')
+    .. ',"type":"' .. kind .. '","time":"' .. iso(at) .. '","datacontenttype":"application/json","data":' .. data .. '}'
+end
+
+local function emit(text)
+  redis.call('XADD', P .. 'status', 'MAXLEN', '~', settings.status_length, '*', 'event', text)
+end
+
+-- A job joins the end of its queue's line. The caller sends the wake-up that belongs to the number returned.
+local function wait_in_line(run, job)
+  local key = job_of(run, job)
+  local queue = redis.call('HGET', key, 'queue')
+  local number = redis.call('INCR', P .. 'sequence')
+  redis.call('HSET', key, 'state', 'waiting', 'number', number)
+  redis.call('ZADD', waiting_of(queue), number, member_of(run, job))
+  return {run, job, queue, tostring(number), redis.call('HGET', key, 'title')}
+end
+
+local function add_job(run, job, queue, package, title)
+  local entry = redis.call('XADD', open_of(queue), '*', 'run', run, 'job', job)
+  redis.call('HSET', job_of(run, job), 'queue', queue, 'package', package, 'title', title, 'entry', entry,
+    'attempts', 0, 'crashes', 0, 'losses', 0, 'tries', 0)
+  return wait_in_line(run, job)
+end
+
+-- No longer leased, waiting or delayed; whatever the job becomes next is the caller's to say.
+local function take_out_of_line(run, job)
+  local key = job_of(run, job)
+  local held = redis.call('HMGET', key, 'queue', 'place')
+  local member = member_of(run, job)
+  redis.call('ZREM', waiting_of(held[1]), member)
+  redis.call('ZREM', P .. 'leased', member)
+  redis.call('ZREM', P .. 'delayed', member)
+  if held[2] then redis.call('ZREM', P .. 'leased:' .. held[2], member) end
+end
+
+local function holds(run, job, token)
+  local held = redis.call('HMGET', job_of(run, job), 'state', 'token')
+  return held[1] == 'leased' and held[2] == token
+end
+
+local function close_job(run, job, token)
+  local key = job_of(run, job)
+  take_out_of_line(run, job)
+  local held = redis.call('HMGET', key, 'queue', 'entry', 'destination')
+  redis.call('XDEL', open_of(held[1]), held[2])
+  if held[3] and redis.call('GET', held[3]) == member_of(run, job) then redis.call('DEL', held[3]) end
+  redis.call('HSET', key, 'state', 'settled', 'token', token)
+  redis.call('HDEL', key, 'plan', 'expires')
+end
+
+-- The run's record, its jobs and its final event live on for the time of retention; what only work needed goes now.
+local function finish(run, state, text)
+  local key = run_of(run)
+  redis.call('HSET', key, 'state', state)
+  redis.call('HDEL', key, 'event', 'candidates', 'left_out')
+  redis.call('SET', P .. 'final:' .. run, text, 'EX', settings.retention_seconds)
+  redis.call('EXPIRE', key, settings.retention_seconds)
+  for job in string.gmatch(redis.call('HGET', key, 'jobs') or '', '%S+') do
+    redis.call('EXPIRE', job_of(run, job), settings.retention_seconds)
+  end
+  redis.call('EXPIRE', job_of(run, 'rank'), settings.retention_seconds)
+  emit(text)
+end
+
+-- The final status of a run, from the results of its jobs. `state` and `problem` are given where there are no jobs.
+local function complete(run, state, problem)
+  local key = run_of(run)
+  local record = redis.call('HMGET', key, 'jobs', 'succeeded', 'failed', 'digest', 'candidates', 'left_out', 'opened')
+  local results = {}
+  for job in string.gmatch(record[1] or '', '%S+') do
+    results[#results + 1] = redis.call('HGET', job_of(run, job), 'result')
+  end
+  if not state then
+    local good, bad = tonumber(record[2] or 0), tonumber(record[3] or 0)
+    state = bad == 0 and 'succeeded' or (good == 0 and 'failed' or 'partly_succeeded')
+  end
+  local at, opened = now(), tonumber(record[7])
+  local data = '{"content_digest":"' .. record[4] .. '","state":"' .. state .. '","packages":['
+    .. table.concat(results, ',') .. '],"candidates":' .. (record[5] or '[]') .. ',"left_out":' .. (record[6] or '[]')
+    .. ',"warnings":[],' .. (problem and '"error":' .. problem .. ',' or '') .. '"timings":{"accepted_at":"'
+    .. iso(opened) .. '","completed_at":"' .. iso(at) .. '","seconds":' .. string.format('%.3f', (at - opened) / 1000)
+    .. '}}'
+  finish(run, 'final', event(run, 'final', 'packhouse.packaging.completed', data, at))
+end
+
+-- A package's result is recorded once; the last one of a run completes it.
+local function settle(run, job, token, outcome, result)
+  close_job(run, job, token)
+  redis.call('HSET', job_of(run, job), 'result', result)
+  emit(event(run, job .. '/' .. outcome, 'packhouse.package.' .. outcome, result, now()))
+  local key = run_of(run)
+  redis.call('HINCRBY', key, outcome, 1)
+  if redis.call('HINCRBY', key, 'open_jobs', -1) == 0 then complete(run) end
+end
+
+-- A lease has ended without its work: the job waits again, or fails where this has happened too often.
+-- kind: 'crash' (the process died, its worker lived), 'loss' (the whole worker is gone), 'handback' (a worker stopped).
+-- Returns the wake-up to send, or nil.
+local function lose(run, job, kind)
+  local key = job_of(run, job)
+  take_out_of_line(run, job)
+  if kind == 'handback' then return wait_in_line(run, job) end
+  local field = kind == 'crash' and 'crashes' or 'losses'
+  local limit = kind == 'crash' and settings.crash_limit or settings.loss_limit
+  if redis.call('HINCRBY', key, field, 1) < limit then return wait_in_line(run, job) end
+  local problem = cjson.encode({
+    code = 'worker_lost',
+    message = kind == 'crash'
+      and 'The process died ' .. limit .. ' times while working on this, each time leaving its worker alive.'
+      or 'The worker was lost ' .. limit .. ' times while working on this.',
+    fix = kind == 'crash' and "It may need more memory than the worker's limit: see the worker's log, then publish again."
+      or 'See why workers die, then publish again.',
+  })
+  if job == 'rank' then
+    close_job(run, job, '')
+    complete(run, 'failed', problem)
+  else
+    local package, attempts = unpack(redis.call('HMGET', key, 'package', 'attempts'))
+    settle(run, job, '', 'failed', string.sub(package, 1, -2) .. ',"state":"failed","attempts":' .. attempts
+      .. ',"error":' .. problem .. '}')
+  end
+  return nil
+end

@@ -1,0 +1,7 @@
+#!lua flags=allow-oom
+-- The holder of a lease is known to be gone, or hands it back.
+-- ARGV: run, job, token, kind ('crash', 'loss' or 'handback'), settings
+-- Returns {wake-up} or {} where it is no longer leased so, or has failed for good.
+if not holds(ARGV[1], ARGV[2], ARGV[3]) then return {} end
+local wake = lose(ARGV[1], ARGV[2], ARGV[4])
+return wake and {wake} or {}

@@ -1,0 +1,65 @@
+"""The one context of this process, made when it is first asked for.
+
+The identity is fixed in the worker's main process before it forks, so that all its processes share it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from functools import cache
+from typing import Any
+
+from packhouse.worker.context import Context
+from packhouse.worker.identity import Identity
+from packhouse.worker.ledger import Ledger, Wake
+from packhouse.worker.ledger.ledger import connect
+from packhouse.worker.storage.local import Roots
+
+_PR_SET_PDEATHSIG = 1
+
+_identity: list[Identity] = []
+
+
+def become_worker(name: str) -> None:
+    """This process is the main process of a worker of that name."""
+    _identity[:] = [Identity.of_worker(name)]
+
+
+def identity() -> Identity:
+    """Who this process belongs to."""
+    if not _identity:
+        become_worker(f"process-{os.getpid()}")
+    return _identity[0]
+
+
+def context() -> Context:
+    """Settings and connections of this process. A forked process gets its own."""
+    return _context_of(os.getpid())
+
+
+@cache
+def _context_of(_pid: int) -> Context:
+    from packhouse.worker.app import app  # noqa: PLC0415 (the application imports the bootsteps, which import this)
+
+    settings = app.settings
+    ledger = Ledger(connect(settings.redis_url), settings)
+    return Context(settings=settings, ledger=ledger, roots=Roots(settings.roots), identity=identity(), wake=send)
+
+
+def send(wake: Wake) -> None:
+    """Put a wake-up call into its Celery queue. A failure is told, not raised: recovery wakes the job again."""
+    from packhouse.worker.app import app  # noqa: PLC0415 (as above)
+
+    app.wake(wake)
+
+
+def die_with_parent(**_: Any) -> None:
+    """Let the kernel end this pool process when its worker is killed, so that none is left behind."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)

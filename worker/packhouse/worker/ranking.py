@@ -1,0 +1,146 @@
+"""The order of a run's candidates. Pure: the same event always ranks the same.
+
+Objectives are compared in the order of their priorities; equal values go to the next objective; equal on all keeps the
+order of the event. A value that is missing or NaN stands behind every value there is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+
+from packhouse.schemas.accelerator import Accelerator
+from packhouse.schemas.events import FinishedRun
+from packhouse.schemas.footprint import Footprint, Metrics, Node
+from packhouse.schemas.ranking import LeftOut, LeftOutReason, Objective, RankedCandidate, Ranking
+
+_Key = tuple[tuple[int, int | float], ...]
+_Candidate = tuple[Accelerator, Node]
+
+_MESSAGES = {
+    LeftOutReason.INPUT_MODEL: "is the model that the run began with",
+    LeftOutReason.NOT_MARKED: "is not among the models that the engine put out",
+    LeftOutReason.INTERMEDIATE: "is a step on the way to another model",
+    LeftOutReason.PRUNED: "was pruned by the engine",
+    LeftOutReason.NO_MODEL: "has no model",
+}
+
+
+def rank(run: FinishedRun) -> Ranking:
+    """Every node of the run, either with its place or with the reason why it has none."""
+    objectives = find_objectives(run)
+    candidates: list[_Candidate] = []
+    left_out: list[LeftOut] = []
+    for footprint in run.footprints:
+        for node, reason in _select(footprint):
+            if reason is None:
+                candidates.append((footprint.accelerator, node))
+            else:
+                left_out.append(_left_out(footprint.accelerator, node, reason, _MESSAGES[reason]))
+    candidates.sort(key=lambda candidate: sort_key(candidate[1].measured, objectives))
+
+    ranked: list[RankedCandidate] = []
+    places: dict[str, int] = defaultdict(int)
+    previous: Node | None = None
+    for accelerator, node in candidates:
+        places[str(accelerator)] += 1
+        place = places[str(accelerator)]
+        if run.top is not None and place > run.top:
+            message = f"is number {place} of {accelerator}, and the limit (top) is {run.top}"
+            left_out.append(_left_out(accelerator, node, LeftOutReason.BEYOND_TOP, message))
+            continue
+        ranked.append(
+            RankedCandidate(
+                rank=len(ranked) + 1,
+                rank_in_accelerator=place,
+                accelerator=accelerator,
+                model_id=node.model_id,
+                reason=_reason(previous, node, objectives),
+                metrics=node.metrics,
+                goals_met=node.goals_met,
+            )
+        )
+        previous = node
+    return Ranking(objectives=objectives, candidates=ranked, left_out=left_out)
+
+
+def find_objectives(run: FinishedRun) -> list[Objective]:
+    """The metrics with a priority of 1 or above, the weightiest first; equal priorities by name."""
+    found: dict[str, Objective] = {}
+    for footprint in run.footprints:
+        for node in footprint.nodes:
+            for name, metric in node.measured.items():
+                if metric.priority >= 1 and name not in found:
+                    found[name] = Objective(
+                        name=name, priority=metric.priority, higher_is_better=metric.higher_is_better
+                    )
+    return sorted(found.values(), key=lambda objective: (objective.priority, objective.name))
+
+
+def sort_key(metrics: Metrics, objectives: list[Objective]) -> _Key:
+    """What candidates are sorted by, ascending: one pair per objective, ``(0, value)`` or ``(1, 0)`` for no value."""
+    key: list[tuple[int, int | float]] = []
+    for objective in objectives:
+        value = _value(metrics, objective)
+        if value is None:
+            key.append((1, 0))
+        else:
+            key.append((0, -value if objective.higher_is_better else value))
+    return tuple(key)
+
+
+def _value(metrics: Metrics, objective: Objective) -> int | float | None:
+    metric = metrics.get(objective.name)
+    if metric is None or metric.value is None or math.isnan(metric.value):
+        return None
+    return metric.value
+
+
+def _select(footprint: Footprint) -> Iterator[tuple[Node, LeftOutReason | None]]:
+    """Each node, in the engine's order, with the reason why it is no candidate or None."""
+    marked = any(node.is_output for node in footprint.nodes)
+    parents = {node.parent_model_id for node in footprint.nodes if _has_model(node)}
+    for node in footprint.nodes:
+        if node.is_input:
+            yield node, LeftOutReason.INPUT_MODEL
+        elif marked and not node.is_output:
+            yield node, LeftOutReason.NOT_MARKED
+        elif node.model is not None and node.model.config.get("is_pruned"):
+            yield node, LeftOutReason.PRUNED
+        elif not _has_model(node):
+            yield node, LeftOutReason.NO_MODEL
+        elif not marked and node.model_id in parents:
+            yield node, LeftOutReason.INTERMEDIATE
+        else:
+            yield node, None
+
+
+def _has_model(node: Node) -> bool:
+    return node.model is not None and not node.model.config.get("is_pruned")
+
+
+def _left_out(accelerator: Accelerator, node: Node, reason: LeftOutReason, message: str) -> LeftOut:
+    return LeftOut(accelerator=accelerator, model_id=node.model_id, reason=reason, message=f"{message}.")
+
+
+def _reason(previous: Node | None, node: Node, objectives: list[Objective]) -> str:
+    """Why a candidate stands behind the one before it."""
+    missing = [objective.name for objective in objectives if _value(node.measured, objective) is None]
+    note = f" It has no value for {', '.join(missing)}." if missing else ""
+    if not objectives:
+        first = "The run has no objectives: candidates keep the engine's order."
+        return first
+    if previous is None:
+        best = objectives[0]
+        word = "highest" if best.higher_is_better else "lowest"
+        return f"Best of all: {word} {best.name}, ties decided by the next objectives.{note}"
+    for objective in objectives:
+        before, here = _value(previous.measured, objective), _value(node.measured, objective)
+        if before == here:
+            continue
+        if here is None:
+            return f"Behind the one before: it has no value for {objective.name}.{note}"
+        word = "lower" if objective.higher_is_better else "higher"
+        return f"Behind the one before: {word} {objective.name} ({here:g} against {before:g}).{note}"
+    return f"Equal to the one before on every objective: the engine's order decides.{note}"

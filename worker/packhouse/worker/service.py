@@ -1,0 +1,219 @@
+"""What the two tasks do, without Celery: rank a run, make a package."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import time
+import uuid
+
+from pydantic import TypeAdapter, ValidationError
+
+from packhouse.schemas.errors import (
+    ErrorCode,
+    PermanentError,
+    Problem,
+    TransientError,
+    describe,
+    explain,
+    invalid,
+    problem_of,
+)
+from packhouse.schemas.events import RunFinished
+from packhouse.schemas.packaging import PackagingConfig
+from packhouse.schemas.ranking import LeftOut, RankedCandidate, Ranking
+from packhouse.schemas.status import Accepted, PackageRef, PackageResult, PackageState, Rejected, RunState
+from packhouse.worker.context import Context
+from packhouse.worker.keeper import LeaseKeeper
+from packhouse.worker.ledger import Lease, LeaseLost
+from packhouse.worker.ledger.ledger import PlannedJob
+from packhouse.worker.ledger.records import RANK_JOB
+from packhouse.worker.packagers.base import PackageJob, Poured
+from packhouse.worker.packagers.registry import packager_of, queue_of
+from packhouse.worker.ranking import rank
+
+log = logging.getLogger(__name__)
+
+_CANDIDATES = TypeAdapter[list[RankedCandidate]](list[RankedCandidate])
+_LEFT_OUT = TypeAdapter[list[LeftOut]](list[LeftOut])
+_PROBLEMS_TOLD = 100
+
+
+class PackageFailed(Exception):  # noqa: N818 (it is an outcome that people read in Flower)
+    """A package has been settled as failed: raised so that its task shows as failed too."""
+
+
+def run_finished(context: Context, run_key: str) -> str:
+    """Validate and rank a run and start its packages. Returns what came of it, for the log."""
+    lease = _lease(context, run_key, RANK_JOB)
+    if lease is None:
+        return "nothing to do"
+    raw = context.ledger.event(run_key)
+    if raw is None:
+        return "nothing to do"
+    try:
+        event = RunFinished.model_validate_json(raw)
+    except ValidationError as error:
+        return _reject(context, lease, raw, error)
+    with LeaseKeeper(context.ledger, lease, context.settings, event.run, None):
+        ranking = rank(event.data)
+    jobs = _jobs(event, ranking)
+    state = RunState.SUCCEEDED if not event.data.packaging_config else RunState.NOTHING_TO_PACKAGE
+    wakes = context.ledger.plan(
+        lease,
+        accepted=Accepted(
+            content_digest=context.ledger.digest(run_key),
+            packages=[PackageRef(type=config.type, name=config.name) for config in event.data.packaging_config],
+            ranking=ranking,
+        ).model_dump_json(exclude_none=True),
+        candidates=_CANDIDATES.dump_json(ranking.candidates, exclude_none=True).decode(),
+        left_out=_LEFT_OUT.dump_json(ranking.left_out, exclude_none=True).decode(),
+        state=state,
+        jobs=jobs,
+    )
+    for wake in wakes:
+        context.wake(wake)
+    return f"{len(ranking.candidates)} candidates, {len(jobs)} packages"
+
+
+def package(context: Context, run_key: str, job_id: str) -> str:
+    """Make one package of a run and record how it ended. Returns what came of it, for the log.
+
+    Raises ``PackageFailed`` after a package has been settled as failed.
+    """
+    started = time.monotonic()
+    lease = _lease(context, run_key, job_id)
+    if lease is None:
+        return "nothing to do"
+    raw = context.ledger.event(run_key)
+    if raw is None:
+        return "nothing to do"
+    event = RunFinished.model_validate_json(raw)
+    config = event.data.packaging_config[int(job_id)]
+    problem: Problem | None = None
+    poured = Poured()
+    try:
+        poured = _make(context, lease, event, config)
+    except LeaseLost:
+        return "the lease was lost"
+    except TransientError as error:
+        pause = _pause(context, lease)
+        if pause is not None:
+            log.warning("%s will be tried again in %.1f s: %s", config.title, pause, error)
+            context.ledger.release(lease, pause)
+            return f"will be tried again in {pause:.1f} s: {error}"
+        problem = error.problem
+    except PermanentError as error:
+        problem = error.problem
+    except Exception as error:
+        log.exception("Unforeseen error while packaging %s of %s", config.title, event.run)
+        problem = problem_of(error)
+    result = PackageResult(
+        type=config.type,
+        name=config.name,
+        state=PackageState.FAILED if problem else PackageState.SUCCEEDED,
+        path=poured.path,
+        bytes=poured.bytes,
+        files=poured.files,
+        digest=poured.digest,
+        models=list(poured.models),
+        replaced=poured.replaced,
+        assets=list(poured.assets),
+        warnings=list(poured.warnings),
+        error=problem,
+        attempts=lease.attempt,
+        worker=context.identity.name,
+        seconds=round(lease.elapsed + time.monotonic() - started, 3),
+    )
+    try:
+        context.ledger.settle(lease, result.state, result.model_dump_json(exclude_none=True))
+    except LeaseLost:
+        return "the lease was lost"
+    if problem:
+        raise PackageFailed(describe(problem))
+    return f"{poured.path or ''} {poured.digest or ''}".strip()
+
+
+def _lease(context: Context, run_key: str, job: str) -> Lease | None:
+    return context.ledger.lease(run_key, job, uuid.uuid4().hex[:12], context.identity.here())
+
+
+def _jobs(event: RunFinished, ranking: Ranking) -> list[PlannedJob]:
+    """One job per packaging config; none where there is nothing to package."""
+    if not ranking.candidates:
+        return []
+    accelerators = ", ".join(dict.fromkeys(str(candidate.accelerator) for candidate in ranking.candidates))
+    return [
+        PlannedJob(
+            job=str(index),
+            queue=queue_of(config.type),
+            package=PackageRef(type=config.type, name=config.name).model_dump_json(),
+            title=f"{config.title} of run {event.subject[:80]}: {len(ranking.candidates)} models for {accelerators}",
+        )
+        for index, config in enumerate(event.data.packaging_config)
+    ]
+
+
+def _reject(context: Context, lease: Lease, raw: str, error: ValidationError) -> str:
+    complaints = explain(error)
+    fix = "Correct the field and publish again; the run id may stay."
+    problem = invalid(ErrorCode.EVENT_INVALID, "The event is not valid", complaints, fix=fix).problem
+    problems = [
+        Problem(code=ErrorCode.EVENT_INVALID, message=sentence, fix=fix, field=field or None)
+        for field, sentence in complaints[:_PROBLEMS_TOLD]
+    ]
+    rejected = Rejected(
+        content_digest=context.ledger.digest(lease.run), event_id=_event_id(raw), error=problem, problems=problems
+    )
+    context.ledger.reject(lease, rejected=rejected.model_dump_json(exclude_none=True), reason=problem.message)
+    return f"rejected: {problem.message}"
+
+
+def _event_id(raw: str) -> str | None:
+    from packhouse.worker.intake.envelope import read_head  # noqa: PLC0415 (only for the odd rejected event)
+
+    return read_head(raw.encode()).id
+
+
+def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingConfig) -> Poured:
+    reference = PackageRef(type=config.type, name=config.name)
+    with LeaseKeeper(context.ledger, lease, context.settings, event.run, reference) as keeper:
+        packager = packager_of(config.type)
+        job = PackageJob(
+            run=event.run,
+            event=event.data,
+            config=config,
+            ranking=rank(event.data),
+            roots=context.roots,
+            mapping=context.settings.path_map,
+            token=lease.token,
+            tag=f"{lease.run[:12]}-{lease.job}",
+            progress=keeper,
+        )
+        plan_json = lease.plan
+        if plan_json is None:
+            keeper.stage("planning")
+            plan = packager.plan(job)
+            destination = hashlib.sha256(plan.destination.encode("utf-8", "surrogateescape")).hexdigest()
+            frozen = context.ledger.freeze(lease, plan.model_dump_json(), destination)
+            if frozen.plan is None:
+                raise PermanentError(
+                    ErrorCode.DESTINATION_TAKEN,
+                    f"Run {frozen.taken_by!r} is writing to the same destination at this moment.",
+                    fix="Give the package another name or output_dir, or publish again when that run is complete.",
+                )
+            plan_json = frozen.plan
+        return packager.pour(job, packager.plan_type.model_validate_json(plan_json))
+
+
+def _pause(context: Context, lease: Lease) -> float | None:
+    """Seconds to wait before the next attempt; None where there shall be none."""
+    settings = context.settings
+    if lease.tries + 1 >= settings.retry_limit:
+        return None
+    pause = min(settings.retry_seconds_max, settings.retry_seconds * 2**lease.tries)
+    return pause * random.uniform(0.5, 1)  # noqa: S311 (jitter, not a secret)
+
+
+__all__ = ["PackageFailed", "package", "run_finished"]

@@ -1,0 +1,97 @@
+"""The worker's settings: read once from the environment, then passed to whatever needs them."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from packhouse.schemas.errors import ErrorCode, explain, invalid
+from packhouse.schemas.keys import DEFAULT_NAMESPACE
+from packhouse.schemas.paths import PathMap
+
+_MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Each setting is an environment variable, ``PACKHOUSE_`` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="PACKHOUSE_", frozen=True, extra="ignore")
+
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0", description="Redis server with the streams, the ledger and Celery's queues."
+    )
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")] = Field(
+        default=DEFAULT_NAMESPACE, description="First part of every key, so that several Packhouses share a server."
+    )
+    roots: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Storage roots, separated by colons: nothing outside them is read or written."
+    )
+    path_maps: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="How the engines' paths are found here: FROM=TO, several separated by semicolons."
+    )
+    max_event_bytes: int = Field(
+        default=16 * _MIB, ge=1024, description="Longest event that is read; a longer one is rejected."
+    )
+    lease_seconds: float = Field(
+        default=30.0, ge=0.5, description="How long a lease holds without being renewed by the process at work."
+    )
+    stage_seconds: float = Field(
+        default=900.0, ge=1, description="How long a stage of packaging may show no progress before its lease lapses."
+    )
+    sweep_seconds: float = Field(
+        default=2.0, ge=0.1, description="How often recovery looks for work whose worker or wake-up was lost."
+    )
+    crash_limit: int = Field(
+        default=3, ge=1, description="Crashes of the packaging process after which a package fails as worker_lost."
+    )
+    loss_limit: int = Field(
+        default=50, ge=1, description="Losses of a whole worker after which a package fails as worker_lost."
+    )
+    retry_limit: int = Field(default=6, ge=1, description="Attempts at a package while its errors are transient.")
+    retry_seconds: float = Field(
+        default=2.0, ge=0.01, description="Pause after the first transient error; it doubles, with jitter."
+    )
+    retry_seconds_max: float = Field(default=120.0, ge=0.01, description="Longest pause between attempts.")
+    retention_days: float = Field(
+        default=30.0, gt=0, description="How long the record and the final event of a run are kept."
+    )
+    status_length: int = Field(default=100_000, ge=100, description="About how many status events are kept.")
+    progress_length: int = Field(default=10_000, ge=100, description="About how many progress events are kept.")
+    dead_letter_length: int = Field(default=1_000, ge=1, description="About how many dead letters are kept.")
+    dead_letter_bytes: int = Field(
+        default=_MIB, ge=1024, description="Of a longer dead letter only the head, its length and digest are kept."
+    )
+    soft_shutdown_seconds: float = Field(
+        default=20.0, ge=0, description="How long a stopping worker lets its packages finish before it hands them back."
+    )
+
+    @field_validator("roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: Any) -> Any:
+        return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
+
+    @field_validator("path_maps", mode="before")
+    @classmethod
+    def _split_maps(cls, value: Any) -> Any:
+        return tuple(filter(None, value.split(";"))) if isinstance(value, str) else value
+
+    @property
+    def path_map(self) -> PathMap:
+        """The mapping from the engines' view to this worker's. Raises ``PermanentError``."""
+        return PathMap.parse(self.path_maps)
+
+
+def load() -> Settings:
+    """The settings of this process. Raises ``PermanentError`` where the environment holds a bad one."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        complaints = [(f"PACKHOUSE_{field.upper()}", sentence) for field, sentence in explain(error)]
+        raise invalid(
+            ErrorCode.CONFIGURATION_INVALID, "The worker's settings are wrong", complaints, fix="Correct the variable."
+        ) from None
+    settings.path_map  # noqa: B018 (a bad mapping is refused now, not at the first event)
+    return settings

@@ -1,0 +1,18 @@
+"""The two tasks. What they do is in ``service``."""
+
+from __future__ import annotations
+
+from packhouse.worker import process, service
+from packhouse.worker.app import PACKAGE_TASK, RUN_FINISHED_TASK, app
+
+
+@app.task(name=RUN_FINISHED_TASK)
+def run_finished(run_key: str) -> str:
+    """Rank a run and start its packages."""
+    return service.run_finished(process.context(), run_key)
+
+
+@app.task(name=PACKAGE_TASK, throws=(service.PackageFailed,))
+def package(run_key: str, job: str) -> str:
+    """Make one package of a run."""
+    return service.package(process.context(), run_key, job)
