@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from celery import Celery, signals
-from kombu import Queue
+from kombu import Exchange, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
 from packhouse.schemas.keys import Keys
@@ -74,7 +74,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "task_queues": [Queue(name) for name in QUEUES],
+        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         "task_default_queue": RANKING_QUEUE,
         "task_create_missing_queues": True,
         "task_acks_late": False,

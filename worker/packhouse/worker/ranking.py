@@ -129,18 +129,17 @@ def _reason(previous: Node | None, node: Node, objectives: list[Objective]) -> s
     missing = [objective.name for objective in objectives if _value(node.measured, objective) is None]
     note = f" It has no value for {', '.join(missing)}." if missing else ""
     if not objectives:
-        first = "The run has no objectives: candidates keep the engine's order."
-        return first
+        return "The run has no objectives: candidates keep the engine's order."
     if previous is None:
         best = objectives[0]
         word = "highest" if best.higher_is_better else "lowest"
-        return f"Best of all: {word} {best.name}, ties decided by the next objectives.{note}"
+        return f"Best by {best.name} ({word} first), then by the objectives after it.{note}"
     for objective in objectives:
         before, here = _value(previous.measured, objective), _value(node.measured, objective)
         if before == here:
             continue
         if here is None:
-            return f"Behind the one before: it has no value for {objective.name}.{note}"
+            return f"Behind the one before.{note}"
         word = "lower" if objective.higher_is_better else "higher"
         return f"Behind the one before: {word} {objective.name} ({here:g} against {before:g}).{note}"
     return f"Equal to the one before on every objective: the engine's order decides.{note}"
