@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 
-from packhouse.worker.ledger import Ledger
-from packhouse.worker.ledger.ledger import connect
+from packhouse.worker.ledger import Ledger, connect
 from packhouse.worker.settings import Settings
 
 T = TypeVar("T")

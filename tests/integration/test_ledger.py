@@ -10,8 +10,7 @@ import pytest
 
 from packhouse.schemas import STATUS_EVENT, CompletedEvent, RunRef, run_key
 from packhouse.worker.identity import Identity
-from packhouse.worker.ledger import Lease, LeaseLost, Ledger, Wake
-from packhouse.worker.ledger.ledger import PlannedJob, connect
+from packhouse.worker.ledger import Arrival, Lease, LeaseLost, Ledger, Opened, PlannedJob, Wake, connect
 from packhouse.worker.settings import Settings
 
 RUN = RunRef(source="/farm/ü", id='a "quoted" id')
@@ -33,9 +32,12 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
     redis.close()
 
 
+def arrive(ledger: Ledger, digest: str = DIGEST, event_id: str = "e") -> Opened:
+    return ledger.open(Arrival(RUN, event_id, digest, "{}"), queue="ranking", title="a run")
+
+
 def open_run(ledger: Ledger, digest: str = DIGEST) -> Wake | None:
-    opened = ledger.open(RUN_KEY, RUN, digest=digest, event_id="e", event="{}", queue="ranking", title="a run")
-    return opened.wake
+    return arrive(ledger, digest).wake
 
 
 def lease(ledger: Ledger, job: str, token: str) -> Lease:
@@ -61,7 +63,7 @@ def result(name: str, state: str) -> str:
 
 
 def events(ledger: Ledger) -> list[str]:
-    entries = ledger.redis.xrange(ledger.keys.status)
+    entries = ledger.redis.xrange(ledger.keys.status) or []
     return [STATUS_EVENT.validate_json(fields["event"]).type for _, fields in entries]
 
 
@@ -75,19 +77,21 @@ def final(ledger: Ledger) -> CompletedEvent:
 
 def test_the_same_run_with_the_same_content_is_opened_once(ledger: Ledger) -> None:
     assert open_run(ledger) is not None
-    again = ledger.open(RUN_KEY, RUN, digest=DIGEST, event_id="other", event="{}", queue="ranking", title="")
+    again = arrive(ledger, event_id="other")
     assert (again.outcome, again.wake) == ("duplicate", None)
 
 
 def test_the_same_run_id_with_other_content_is_reused(ledger: Ledger) -> None:
     open_run(ledger)
-    again = ledger.open(RUN_KEY, RUN, digest=OTHER, event_id="e", event="{}", queue="ranking", title="")
+    again = arrive(ledger, OTHER)
     assert (again.outcome, again.digest) == ("reused", DIGEST)
 
 
 def test_a_rejected_run_may_come_again_corrected_under_its_id(ledger: Ledger) -> None:
     open_run(ledger)
-    ledger.reject(lease(ledger, "rank", "t"), rejected='{"error":{"code":"event_invalid","message":"m","fix":"f"}}', reason="r")
+    ledger.reject(
+        lease(ledger, "rank", "t"), rejected='{"error":{"code":"event_invalid","message":"m","fix":"f"}}', reason="r"
+    )
     assert ledger.redis.xlen(ledger.keys.dead_letters) == 1
     assert open_run(ledger) is None
     assert open_run(ledger, OTHER) is not None

@@ -24,9 +24,7 @@ class Document(BaseModel):
 
 def canonical_json(value: Any) -> bytes:
     """One spelling for one value: keys sorted, no spaces, UTF-8. Equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
-        "utf-8", "surrogatepass"
-    )
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def content_digest(value: Any) -> str:

@@ -105,9 +105,7 @@ def explain(error: ValidationError, *, within: str = "") -> list[tuple[str, str]
     return pairs
 
 
-def invalid(
-    code: ErrorCode, what: str, complaints: Iterable[tuple[str, str]], *, fix: str
-) -> PermanentError:
+def invalid(code: ErrorCode, what: str, complaints: Iterable[tuple[str, str]], *, fix: str) -> PermanentError:
     """The error for a document with complaints; names the first field and counts the others."""
     (field, sentence), *others = complaints
     more = f" (and {len(others)} more)" if others else ""

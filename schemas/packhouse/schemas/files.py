@@ -35,7 +35,7 @@ class RankEntry(_File):
 
     rank: int
     """Place across all accelerators."""
-    model: ModelConfig = Field(alias="model_config")
+    model: ModelConfig = Field(validation_alias="model_config", serialization_alias="model_config")
     metrics: Metrics | None
 
 
@@ -80,7 +80,7 @@ class ModelInfo(_File):
     goals_met: bool | None
     lineage: list[PassStep]
     """From the input model to this one."""
-    model: ModelConfig = Field(alias="model_config")
+    model: ModelConfig = Field(validation_alias="model_config", serialization_alias="model_config")
     """As in ``models_rank.json``."""
     metrics: Metrics | None
     files: list[str]

@@ -20,7 +20,9 @@ def _number(value: Any) -> int | float | None:
     if isinstance(value, str) and value in _WORDS:
         return _WORDS[value]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError('must be a number, null, or one of the strings "NaN", "Infinity", "-Infinity"')
+        raise ValueError(  # noqa: TRY004 (pydantic's word for a bad value)
+            'must be a number, null, or one of the strings "NaN", "Infinity", "-Infinity"'
+        )
     return value
 
 

@@ -1,4 +1,7 @@
-"""The packaging config: what a run asks for. Field names, types and defaults are those of Olive's ``PackagingConfig``."""
+"""The packaging config: what a run asks for.
+
+Field names, types and defaults are those of Olive's ``PackagingConfig``.
+"""
 
 from __future__ import annotations
 

@@ -19,12 +19,14 @@ def is_windows(path: str) -> bool:
 
 
 def components(path: str) -> tuple[str, ...]:
-    """The parts of an absolute path, the drive or share among them. A Windows path's are in lower case.
+    r"""The parts of an absolute path, the drive or share among them. A Windows path's are in lower case.
 
-    For comparing only: ``C:\\Olive\\Cache`` and ``c:/olive/cache`` have the same components.
+    For comparing only: ``C:\Olive\Cache`` and ``c:/olive/cache`` have the same components.
     """
-    parts = tuple(part for part in _SEPARATORS.split(path) if part) if is_windows(path) else tuple(
-        part for part in path.split("/") if part
+    parts = (
+        tuple(part for part in _SEPARATORS.split(path) if part)
+        if is_windows(path)
+        else tuple(part for part in path.split("/") if part)
     )
     return tuple(part.lower() for part in parts) if is_windows(path) else parts
 

@@ -21,7 +21,9 @@ def metric(name: str, value: float | None) -> dict[str, Any]:
     return {"value": value, "priority": priority, "higher_is_better": higher}
 
 
-def node(model_id: str, parent: str = "in", *, output: bool = True, model: bool = True, **values: float | None) -> dict[str, Any]:
+def node(
+    model_id: str, parent: str = "in", *, output: bool = True, model: bool = True, **values: float | None
+) -> dict[str, Any]:
     return {
         "model_id": model_id,
         "parent_model_id": parent,
@@ -165,7 +167,7 @@ def test_the_order_is_total(pairs: list[tuple[Any, Any]]) -> None:
     objectives = find_objectives(run)
     a, b, c = (sort_key(n.measured, objectives) for n in run.footprints[0].nodes[1:])
     assert [a < b, b < a, a == b].count(True) == 1
-    if a <= b and b <= c:
+    if a <= b <= c:
         assert a <= c
 
 

@@ -16,7 +16,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from packhouse.schemas.keys import Keys
 from packhouse.worker import process
 from packhouse.worker.intake.step import Intake
-from packhouse.worker.ledger.records import RANK_JOB, Wake
+from packhouse.worker.ledger import RANK_JOB, Wake
 from packhouse.worker.packagers.registry import QUEUES, RANKING_QUEUE
 from packhouse.worker.recovery import Recovery, hand_back
 from packhouse.worker.settings import Settings, load
@@ -57,7 +57,8 @@ class PackhouseApp(Celery):
         """How many wake-ups lie in a queue."""
         with self.connection_for_read() as connection:
             try:
-                return connection.default_channel.queue_declare(queue, passive=True).message_count
+                channel: Any = connection.default_channel
+                return int(channel.queue_declare(queue, passive=True).message_count)
             except ChannelError:
                 return 0  # kombu's word for an empty queue: Redis has no key for it
 

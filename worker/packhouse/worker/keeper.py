@@ -16,8 +16,7 @@ from redis.exceptions import RedisError
 from packhouse.schemas.events import RunRef
 from packhouse.schemas.keys import FIELD
 from packhouse.schemas.status import PackageProgress, PackageProgressEvent, PackageRef
-from packhouse.worker.ledger import Lease, LeaseLost, Ledger
-from packhouse.worker.ledger.ledger import connect
+from packhouse.worker.ledger import Lease, LeaseLost, Ledger, connect
 from packhouse.worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,9 @@ class LeaseKeeper:
     brought to stop ends itself, so that its place in the pool is not lost. Implements ``packagers.base.Progress``.
     """
 
-    def __init__(self, ledger: Ledger, lease: Lease, settings: Settings, run: RunRef, package: PackageRef | None) -> None:
+    def __init__(
+        self, ledger: Ledger, lease: Lease, settings: Settings, run: RunRef, package: PackageRef | None
+    ) -> None:
         self._ledger = ledger
         self._lease = lease
         self._settings = settings
@@ -91,7 +92,9 @@ class LeaseKeeper:
                 silent = now - self._moved
                 if self._lost.is_set():
                     if silent > self._settings.stage_seconds * 2:
-                        log.critical("The lease is lost and the work hangs in stage %s: ending this process", self._stage)
+                        log.critical(
+                            "The lease is lost and the work hangs in stage %s: ending this process", self._stage
+                        )
                         os._exit(_STUCK)
                     continue
                 try:

@@ -14,8 +14,7 @@ from typing import Any
 
 from packhouse.worker.context import Context
 from packhouse.worker.identity import Identity
-from packhouse.worker.ledger import Ledger, Wake
-from packhouse.worker.ledger.ledger import connect
+from packhouse.worker.ledger import Ledger, Wake, connect
 from packhouse.worker.storage.local import Roots
 
 _PR_SET_PDEATHSIG = 1
@@ -42,7 +41,7 @@ def context() -> Context:
 
 @cache
 def _context_of(_pid: int) -> Context:
-    from packhouse.worker.app import app  # noqa: PLC0415 (the application imports the bootsteps, which import this)
+    from packhouse.worker.app import app
 
     settings = app.settings
     ledger = Ledger(connect(settings.redis_url), settings)
@@ -51,7 +50,7 @@ def _context_of(_pid: int) -> Context:
 
 def send(wake: Wake) -> None:
     """Put a wake-up call into its Celery queue. A failure is told, not raised: recovery wakes the job again."""
-    from packhouse.worker.app import app  # noqa: PLC0415 (as above)
+    from packhouse.worker.app import app
 
     app.wake(wake)
 

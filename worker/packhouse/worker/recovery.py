@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any
 
-from celery import bootsteps
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from packhouse.worker import process
 from packhouse.worker.context import Context
 from packhouse.worker.identity import is_alive
-from packhouse.worker.ledger import Ledger
-from packhouse.worker.ledger.ledger import connect
+from packhouse.worker.ledger import Ledger, connect
 from packhouse.worker.packagers.registry import QUEUES
+from packhouse.worker.step import ThreadStep
 
 log = logging.getLogger(__name__)
 
@@ -48,36 +46,19 @@ def hand_back(context: Context) -> int:
     return count
 
 
-class Recovery(bootsteps.StartStopStep):
+class Recovery(ThreadStep):
     """Sweeps in a thread of the worker's main process; of all workers, one at a time does the round for all."""
 
-    requires = ("celery.worker.components:Pool",)
+    title = "recovery"
 
-    def __init__(self, parent: Any, **options: Any) -> None:
-        super().__init__(parent, **options)
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self, parent: Any) -> None:
-        """Begin to sweep."""
-        self._thread = threading.Thread(target=self._run, name="recovery", daemon=True)
-        self._thread.start()
-
-    def stop(self, parent: Any) -> None:
-        """Stop sweeping."""
-        self._stop.set()
-        if self._thread:
-            self._thread.join(timeout=10)
-
-    terminate = stop
-
-    def _run(self) -> None:
+    def run(self, stop: threading.Event) -> None:
+        """Sweep until told to stop."""
         context = process.context()
         settings = context.settings
         ledger = Ledger(connect(settings.redis_url, patient=False, timeout=10.0), settings)
         healthy_since: float | None = None
         pause = 0.0
-        while not self._stop.wait(pause):
+        while not stop.wait(pause):
             pause = settings.sweep_seconds
             try:
                 ledger.beat(context.identity, max(5.0, 4 * settings.sweep_seconds))
@@ -95,7 +76,7 @@ class Recovery(bootsteps.StartStopStep):
 
     @staticmethod
     def _sweep(context: Context, ledger: Ledger, *, expired: bool) -> None:
-        from packhouse.worker.app import app  # noqa: PLC0415 (the application imports this module)
+        from packhouse.worker.app import app
 
         wakes = ledger.sweep(expired=expired)
         for queue in QUEUES:

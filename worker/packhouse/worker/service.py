@@ -25,10 +25,9 @@ from packhouse.schemas.packaging import PackagingConfig
 from packhouse.schemas.ranking import LeftOut, RankedCandidate, Ranking
 from packhouse.schemas.status import Accepted, PackageRef, PackageResult, PackageState, Rejected, RunState
 from packhouse.worker.context import Context
+from packhouse.worker.intake.envelope import read_head
 from packhouse.worker.keeper import LeaseKeeper
-from packhouse.worker.ledger import Lease, LeaseLost
-from packhouse.worker.ledger.ledger import PlannedJob
-from packhouse.worker.ledger.records import RANK_JOB
+from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, PlannedJob
 from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.registry import packager_of, queue_of
 from packhouse.worker.ranking import rank
@@ -40,7 +39,7 @@ _LEFT_OUT = TypeAdapter[list[LeftOut]](list[LeftOut])
 _PROBLEMS_TOLD = 100
 
 
-class PackageFailed(Exception):  # noqa: N818 (it is an outcome that people read in Flower)
+class PackageFailed(Exception):
     """A package has been settled as failed: raised so that its task shows as failed too."""
 
 
@@ -164,16 +163,13 @@ def _reject(context: Context, lease: Lease, raw: str, error: ValidationError) ->
         for field, sentence in complaints[:_PROBLEMS_TOLD]
     ]
     rejected = Rejected(
-        content_digest=context.ledger.digest(lease.run), event_id=_event_id(raw), error=problem, problems=problems
+        content_digest=context.ledger.digest(lease.run),
+        event_id=read_head(raw.encode()).id,
+        error=problem,
+        problems=problems,
     )
     context.ledger.reject(lease, rejected=rejected.model_dump_json(exclude_none=True), reason=problem.message)
     return f"rejected: {problem.message}"
-
-
-def _event_id(raw: str) -> str | None:
-    from packhouse.worker.intake.envelope import read_head  # noqa: PLC0415 (only for the odd rejected event)
-
-    return read_head(raw.encode()).id
 
 
 def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingConfig) -> Poured:

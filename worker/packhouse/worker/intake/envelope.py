@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from packhouse.schemas.errors import ErrorCode, PermanentError, explain, invalid
 from packhouse.schemas.events import RUN_FINISHED, RUN_FINISHED_SCHEMA, CloudEvent, RunRef, content_digest_of
+from packhouse.worker.ledger import Arrival
 
 _HEAD = 64 * 1024
 
@@ -29,16 +30,6 @@ class Head:
         return RunRef(source=self.source, id=self.subject) if self.source and self.subject else None
 
 
-@dataclass(frozen=True)
-class Envelope:
-    """An event whose envelope is sound. Its data has not been looked at."""
-
-    run: RunRef
-    event_id: str
-    digest: str
-    text: str
-
-
 def digest_of_bytes(raw: bytes) -> str:
     """``sha256:…`` of bytes that may be anything."""
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
@@ -54,10 +45,12 @@ def read_head(raw: bytes) -> Head:
     if not isinstance(value, dict):
         return Head()
     fields = cast("dict[str, Any]", value)
-    return Head(*(_name(fields.get(name), longest) for name, longest in (("id", 1024), ("source", 1024), ("subject", 256))))
+    return Head(
+        *(_name(fields.get(name), longest) for name, longest in (("id", 1024), ("source", 1024), ("subject", 256)))
+    )
 
 
-def read_envelope(raw: bytes, longest: int) -> Envelope:
+def read_envelope(raw: bytes, longest: int) -> Arrival:
     """The envelope of a ``RunFinished`` event. Raises ``PermanentError`` with the field at fault."""
     if len(raw) > longest:
         raise PermanentError(
@@ -99,7 +92,7 @@ def read_envelope(raw: bytes, longest: int) -> Envelope:
         raise PermanentError(
             ErrorCode.EVENT_INVALID, "The event's data is nested too deeply.", fix=fix, field="data"
         ) from None
-    return Envelope(RunRef(source=fields["source"], id=fields["subject"]), fields["id"], digest, text)
+    return Arrival(RunRef(source=fields["source"], id=fields["subject"]), fields["id"], digest, text)
 
 
 def _name(value: object, longest: int) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
@@ -10,11 +9,12 @@ from typing import Any, Final, cast
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError, Problem
-from packhouse.schemas.keys import FIELD, run_key
+from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError
+from packhouse.schemas.keys import FIELD
 from packhouse.schemas.status import Rejected
 from packhouse.worker.context import Context
-from packhouse.worker.intake.envelope import Envelope, Head, digest_of_bytes, read_envelope, read_head
+from packhouse.worker.intake.envelope import Head, digest_of_bytes, read_envelope, read_head
+from packhouse.worker.ledger import Answer, Arrival, DeadLetter
 from packhouse.worker.packagers.registry import RANKING_QUEUE
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,8 @@ class RunQueueReader:
     def take_over(self) -> int:
         """Bring in what other readers took and left. Returns how many there were."""
         reply = cast(
-            "Any", self._redis.xautoclaim(self._stream, GROUP, self._consumer, min_idle_time=_ABANDONED_MS, count=_BATCH)
+            "Any",
+            self._redis.xautoclaim(self._stream, GROUP, self._consumer, min_idle_time=_ABANDONED_MS, count=_BATCH),
         )
         entries: list[_Entry] = reply[1]
         self._take_in(entries)
@@ -64,7 +65,7 @@ class RunQueueReader:
 
     def leave(self) -> None:
         """Forget this reader, unless it has entries in hand: another takes those over."""
-        for consumer in cast("list[dict[str, Any]]", self._redis.xinfo_consumers(self._stream, GROUP)):
+        for consumer in self._redis.xinfo_consumers(self._stream, GROUP):
             if consumer["name"] == self._consumer.encode() and consumer["pending"] == 0:
                 self._redis.xgroup_delconsumer(self._stream, GROUP, self._consumer)
 
@@ -76,33 +77,26 @@ class RunQueueReader:
                 self._bury(identifier, b"", Head(), _no_event())
                 continue
             try:
-                self._open(identifier, raw, read_envelope(raw, self._context.settings.max_event_bytes))
+                self._open(identifier, read_envelope(raw, self._context.settings.max_event_bytes))
             except PackhouseError as error:
                 self._bury(identifier, raw, read_head(raw), error)
 
-    def _open(self, entry: str, raw: bytes, envelope: Envelope) -> None:
-        opened = self._context.ledger.open(
-            run_key(envelope.run),
-            envelope.run,
-            digest=envelope.digest,
-            event_id=envelope.event_id,
-            event=envelope.text,
-            queue=RANKING_QUEUE,
-            title=f"run {envelope.run.id[:80]} of {envelope.run.source[:80]}",
-        )
+    def _open(self, entry: str, arrival: Arrival) -> None:
+        run = arrival.run
+        title = f"run {run.id[:80]} of {run.source[:80]}"
+        opened = self._context.ledger.open(arrival, queue=RANKING_QUEUE, title=title)
         if opened.outcome == "reused":
             raise PermanentError(
                 ErrorCode.RUN_ID_REUSED,
-                f"Another run of {envelope.run.source} already has the id {envelope.run.id!r}, with other content "
-                f"({opened.digest}).",
+                f"Another run of {run.source} already has the id {run.id!r}, with other content ({opened.digest}).",
                 fix="Give every run an id of its own; `packhouse publish --again` makes a new one.",
                 field="subject",
             )
         if opened.wake:
             self._context.wake(opened.wake)
-            log.info("Run %s is in the ledger", envelope.run)
+            log.info("Run %s is in the ledger", run)
         else:
-            log.info("Run %s came again with the same content: nothing to do", envelope.run)
+            log.info("Run %s came again with the same content: nothing to do", run)
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.xack(self._stream, GROUP, entry)
         pipeline.xdel(self._stream, entry)
@@ -110,18 +104,21 @@ class RunQueueReader:
 
     def _bury(self, entry: str, raw: bytes, head: Head, error: PackhouseError) -> None:
         log.warning("Entry %s of the run queue is rejected: %s", entry, error.message)
-        rejected = Rejected(event_id=head.id, error=error.problem, problems=[error.problem])
-        self._context.ledger.bury(
-            entry,
-            GROUP,
-            Problem(code=error.code, message=error.message, fix=error.fix),
+        digest = digest_of_bytes(raw)
+        letter = DeadLetter(
+            entry=entry,
+            problem=error.problem,
             length=len(raw),
-            digest=digest_of_bytes(raw),
+            digest=digest,
             head=raw[: self._context.settings.dead_letter_bytes],
-            event_id=hashlib.sha256(raw).hexdigest()[:32] + "/rejected",
-            run=head.run,
-            rejected=rejected.model_dump_json(exclude_none=True),
         )
+        rejected = Rejected(event_id=head.id, error=error.problem, problems=[error.problem])
+        answer = None
+        if head.run:
+            # The same bytes twice give the same id: a reader drops the second answer.
+            name = f"{digest.removeprefix('sha256:')[:32]}/rejected"
+            answer = Answer(name, head.run, rejected.model_dump_json(exclude_none=True))
+        self._context.ledger.bury(letter, GROUP, answer)
 
 
 def _entries(reply: Any) -> list[_Entry]:

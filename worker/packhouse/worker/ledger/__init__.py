@@ -1,6 +1,31 @@
 """The ledger: the one truth about runs and packages, kept in Redis and changed only by its scripts."""
 
-from packhouse.worker.ledger.ledger import Ledger
-from packhouse.worker.ledger.records import Frozen, Lease, LeaseLost, Opened, Wake
+from packhouse.worker.ledger.ledger import Ledger, PlannedJob, connect
+from packhouse.worker.ledger.records import (
+    RANK_JOB,
+    Answer,
+    Arrival,
+    DeadLetter,
+    Frozen,
+    Held,
+    Lease,
+    LeaseLost,
+    Opened,
+    Wake,
+)
 
-__all__ = ["Frozen", "Lease", "LeaseLost", "Ledger", "Opened", "Wake"]
+__all__ = [
+    "RANK_JOB",
+    "Answer",
+    "Arrival",
+    "DeadLetter",
+    "Frozen",
+    "Held",
+    "Lease",
+    "LeaseLost",
+    "Ledger",
+    "Opened",
+    "PlannedJob",
+    "Wake",
+    "connect",
+]

@@ -14,11 +14,10 @@ from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError  # 
 from redis.retry import Retry
 
 from packhouse.schemas.base import canonical_json
-from packhouse.schemas.errors import Problem
 from packhouse.schemas.events import RunRef
-from packhouse.schemas.keys import Keys
+from packhouse.schemas.keys import Keys, run_key
 from packhouse.worker.identity import Identity
-from packhouse.worker.ledger.records import RANK_JOB, Frozen, Held, Lease, LeaseLost, Opened, Wake
+from packhouse.worker.ledger.records import Answer, Arrival, DeadLetter, Frozen, Held, Lease, LeaseLost, Opened, Wake
 from packhouse.worker.settings import Settings
 
 _SCRIPTS = files("packhouse.worker.ledger") / "scripts"
@@ -75,7 +74,9 @@ class Ledger:
         )
         common = (_SCRIPTS / "common.lua").read_text("utf-8")
         self._scripts = {
-            entry.name.removesuffix(".lua"): cast("_Script", redis.register_script(_assemble(common, entry.read_text("utf-8"))))
+            entry.name.removesuffix(".lua"): cast(
+                "_Script", redis.register_script(_assemble(common, entry.read_text("utf-8")))
+            )
             for entry in _SCRIPTS.iterdir()
             if entry.name.endswith(".lua") and entry.name != "common.lua"
         }
@@ -85,35 +86,36 @@ class Ledger:
 
     # The way of a run
 
-    def open(self, run_key: str, run: RunRef, *, digest: str, event_id: str, event: str, queue: str, title: str) -> Opened:
+    def open(self, arrival: Arrival, *, queue: str, title: str) -> Opened:
         """Put a run into the ledger, unless it is there."""
-        outcome, *rest = self._call("open", run_key, _names(run), digest, event_id, event, queue, title)
+        key, names = run_key(arrival.run), _names(arrival.run)
+        outcome, *rest = self._call("open", key, names, arrival.digest, arrival.event_id, arrival.text, queue, title)
         if outcome == "opened":
             return Opened("opened", wake=Wake.of(rest[0]))
         return Opened(outcome, digest=rest[0] if rest else None)
 
-    def lease(self, run_key: str, job: str, token: str, identity: Identity) -> Lease | None:
+    def lease(self, run: str, job: str, token: str, identity: Identity) -> Lease | None:
         """Take a job, or None where it is settled, taken or not due."""
         reply = self._call(
-            "lease", run_key, job, token, self._lease_ms, identity.worker, json.dumps(identity.name), identity.place,
+            "lease", run, job, token, self._lease_ms, identity.worker, json.dumps(identity.name), identity.place,
             identity.process,
         )  # fmt: skip
         if reply[0] != "leased":
             return None
         _, attempt, tries, elapsed, plan = reply
-        return Lease(run_key, job, token, int(attempt), int(tries), int(elapsed) / 1000, plan or None)
+        return Lease(run, job, token, int(attempt), int(tries), int(elapsed) / 1000, plan or None)
 
     def renew(self, lease: Lease) -> bool:
         """Hold a lease for its full time from now; False where it is lost."""
         return bool(self._call("renew", lease.run, lease.job, lease.token, self._lease_ms))
 
-    def event(self, run_key: str) -> str | None:
+    def event(self, run: str) -> str | None:
         """The event of an open run as it came; None where the run is over."""
-        return cast("str | None", self.redis.hget(f"{self.keys.prefix}run:{run_key}", "event"))
+        return cast("str | None", self.redis.hget(f"{self.keys.prefix}run:{run}", "event"))
 
-    def digest(self, run_key: str) -> str:
+    def digest(self, run: str) -> str:
         """The content digest of a run."""
-        return cast("str", self.redis.hget(f"{self.keys.prefix}run:{run_key}", "digest"))
+        return cast("str", self.redis.hget(f"{self.keys.prefix}run:{run}", "digest"))
 
     def plan(
         self, lease: Lease, *, accepted: str, candidates: str, left_out: str, state: str, jobs: Iterable[PlannedJob]
@@ -149,14 +151,11 @@ class Ledger:
 
     # The run queue
 
-    def bury(
-        self, entry: str, group: str, problem: Problem, *, length: int, digest: str, head: bytes,
-        event_id: str = "", run: RunRef | None = None, rejected: str = "",
-    ) -> None:  # fmt: skip
-        """Take something that is no event out of the run queue, into the dead letters."""
-        reason = f"{problem.code}: {problem.message}"
-        names = _names(run) if run else ""
-        self._call("bury", entry, group, reason, length, digest, head, event_id if run else "", names, rejected)
+    def bury(self, letter: DeadLetter, group: str, answer: Answer | None) -> None:
+        """Take something that is no event out of the run queue and its consumer group, into the dead letters."""
+        reason = f"{letter.problem.code}: {letter.problem.message}"
+        reply = (answer.id, _names(answer.run), answer.data) if answer else ("", "", "")
+        self._call("bury", letter.entry, group, reason, letter.length, letter.digest, letter.head, *reply)
 
     # Recovery
 
@@ -211,6 +210,3 @@ def _names(run: RunRef) -> str:
 
 def _subject(names: str) -> str:
     return str(json.loads(f"{{{names}}}").get("subject", "")) if names else ""
-
-
-__all__ = ["RANK_JOB", "Ledger", "PlannedJob", "connect"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
-from packhouse.schemas.errors import ErrorCode, TransientError
+from packhouse.schemas.errors import ErrorCode, Problem, TransientError
+from packhouse.schemas.events import RunRef
 
 RANK_JOB: Final = "rank"
 """Id of the job that ranks a run; packages are jobs ``0``, ``1``, … in the order of the packaging config."""
@@ -28,6 +29,41 @@ class Wake:
     def of(cls, reply: list[str]) -> Self:
         """From a script's reply."""
         return cls(*reply)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An event whose envelope is sound. Its data has not been looked at."""
+
+    run: RunRef
+    event_id: str
+    digest: str
+    """Content digest."""
+    text: str
+    """The event as it came."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """Something that came by the run queue and is no event."""
+
+    entry: str
+    """Id of the stream entry."""
+    problem: Problem
+    length: int
+    digest: str
+    head: bytes
+    """The whole of it, or the first part where it is long."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A rejected event for a sender whose run could be read."""
+
+    id: str
+    run: RunRef
+    data: str
+    """JSON of ``Rejected``."""
 
 
 @dataclass(frozen=True)

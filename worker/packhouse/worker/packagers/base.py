@@ -8,11 +8,11 @@ from typing import Any, Protocol
 from packhouse.schemas.base import Document
 from packhouse.schemas.events import FinishedRun, RunRef
 from packhouse.schemas.packaging import PackagingConfig
+from packhouse.schemas.paths import PathMap
 from packhouse.schemas.ranking import Ranking
 from packhouse.schemas.status import Asset, Replaced
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.location import Location, locate
-from packhouse.schemas.paths import PathMap
 
 
 class Progress(Protocol):
