@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from packhouse.schemas.errors import ErrorCode, PermanentError
@@ -38,9 +39,7 @@ class _Message:
 
 _TENSOR: Final = _Message("TensorProto", {})
 _SPARSE: Final = _Message("SparseTensorProto", {1: _TENSOR, 2: _TENSOR}, frozenset({1, 2}))
-_ATTRIBUTE: Final = _Message(
-    "AttributeProto", {5: _TENSOR, 10: _TENSOR, 22: _SPARSE, 23: _SPARSE}, frozenset({5, 22})
-)
+_ATTRIBUTE: Final = _Message("AttributeProto", {5: _TENSOR, 10: _TENSOR, 22: _SPARSE, 23: _SPARSE}, frozenset({5, 22}))
 _NODE: Final = _Message("NodeProto", {5: _ATTRIBUTE})
 _GRAPH: Final = _Message("GraphProto", {1: _NODE, 5: _TENSOR, 15: _SPARSE})
 _ATTRIBUTE.fields.update({6: _GRAPH, 11: _GRAPH})
@@ -48,9 +47,13 @@ _FUNCTION: Final = _Message("FunctionProto", {7: _NODE, 11: _ATTRIBUTE})
 _TRAINING: Final = _Message("TrainingInfoProto", {1: _GRAPH, 2: _GRAPH})
 _MODEL: Final = _Message("ModelProto", {7: _GRAPH, 20: _TRAINING, 25: _FUNCTION})
 
+_MODEL_GRAPH = 7
 _TENSOR_NAME, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 8, 13, 14
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
+
+_VARINT_BITS: Final = 70  # ten bytes of seven bits
+_LAST_BYTE: Final = 0x7F
 
 _WINDOW: Final = 64 * 1024
 _MOST_OF_A_HEADER: Final = 20  # two varints of ten bytes
@@ -83,7 +86,7 @@ def external_locations(source: int | str, *, shown: str | None = None) -> list[E
     if isinstance(source, int):
         read = partial(_read_at, partial(os.pread, source))
         return _scan(read, os.fstat(source).st_size, shown or "the model")
-    with open(source, "rb", buffering=0) as file:
+    with Path(source).open("rb", buffering=0) as file:
 
         def read_once(count: int, at: int) -> bytes:
             file.seek(at)
@@ -101,17 +104,34 @@ def _read_at(read_once: Callable[[int, int], bytes], count: int, at: int) -> byt
 
 def _scan(read: Callable[[int, int], bytes], size: int, shown: str) -> list[ExternalTensor]:
     try:
-        if size == 0:
-            raise _Malformed("it is empty")
         return _Scanner(read, size).external_tensors()
     except _Malformed as error:
-        start = read(32, 0) if size else b""
+        start = read(32, 0)
         reason = next((look for magic, look in _LOOKS if start.startswith(magic)), str(error))
     raise PermanentError(
         ErrorCode.MODEL_NOT_ONNX,
         f"{shown} is not an ONNX model: {reason}.",
         fix="Give the path of a complete, uncompressed model in ONNX's binary format.",
     )
+
+
+class _Frame:
+    """A message that is being read: where it ends, and as bits which fields it had."""
+
+    __slots__ = ("end", "message", "seen")
+
+    def __init__(self, message: _Message, end: int) -> None:
+        self.message = message
+        self.end = end
+        self.seen = 0
+
+    def expect(self, number: int, wire: int, at: int) -> None:
+        """A field that holds a message comes here."""
+        if wire != _DELIMITED:
+            raise _Malformed(f"field {number} of a {self.message.name} at byte {at} is no message")
+        if number in self.message.single and self.seen >> number & 1:
+            raise _Malformed(f"field {number} of a {self.message.name} at byte {at} is there twice")
+        self.seen |= 1 << number
 
 
 class _Scanner:
@@ -123,46 +143,39 @@ class _Scanner:
         self._window = b""
         self._base = 0
         self._fields_left = _MAX_FIELDS
+        self._external_left = _MAX_EXTERNAL
 
     def external_tensors(self) -> list[ExternalTensor]:
         found: list[ExternalTensor] = []
-        has_graph = False
-        message, end, seen = _MODEL, self._size, 0
-        around: list[tuple[_Message, int, int]] = []
+        model = frame = _Frame(_MODEL, self._size)
+        around: list[_Frame] = []
         at = 0
         while True:
-            while at == end and around:
-                message, end, seen = around.pop()
-            if at == end:
+            while at == frame.end and around:
+                frame = around.pop()
+            if at == frame.end:
                 break
-            number, wire, start, stop = self._field(at, end)
+            number, wire, start, stop = self._field(at, frame.end)
+            inner = frame.message.fields.get(number)
             at = stop
-            inner = message.fields.get(number)
             if inner is None:
                 continue
-            if wire != _DELIMITED:
-                raise _Malformed(f"field {number} of a {message.name} at byte {start} is no message")
-            if number in message.single:
-                if seen >> number & 1:
-                    raise _Malformed(f"field {number} of a {message.name} at byte {start} is there twice")
-                seen |= 1 << number
+            frame.expect(number, wire, start)
             if inner is _TENSOR:
-                tensor = self._tensor(start, stop)
-                if tensor is not None:
-                    found.append(tensor)
-                    if len(found) > _MAX_EXTERNAL:
-                        raise _Malformed(f"it has more than {_MAX_EXTERNAL} external tensors")
+                found.extend(self._tensor(start, stop))
                 continue
-            if len(around) >= _MAX_DEPTH:
+            around.append(frame)
+            frame, at = _Frame(inner, stop), start
+            if len(around) > _MAX_DEPTH:
                 raise _Malformed(f"its messages are nested more than {_MAX_DEPTH} deep")
-            has_graph = has_graph or (inner is _GRAPH and message is _MODEL)
-            around.append((message, end, seen))
-            message, end, seen, at = inner, stop, 0, start
-        if not has_graph:
+        if not self._size:
+            raise _Malformed("it is empty")
+        if not model.seen >> _MODEL_GRAPH & 1:
             raise _Malformed("it has no graph")
         return found
 
-    def _tensor(self, at: int, end: int) -> ExternalTensor | None:
+    def _tensor(self, at: int, end: int) -> tuple[ExternalTensor, ...]:
+        """The tensor, if it is external."""
         name = b""
         external = False
         data: dict[bytes, bytes] = {}
@@ -177,7 +190,10 @@ class _Scanner:
                 external = self._is_external(wire, start)
             at = stop
         if not external:
-            return None
+            return ()
+        self._external_left -= 1
+        if self._external_left < 0:
+            raise _Malformed(f"it has more than {_MAX_EXTERNAL} external tensors")
         text = name.decode("utf-8", "replace")
         location = data.get(b"location", b"")
         if not location:
@@ -185,7 +201,7 @@ class _Scanner:
         offset = _count(data.get(b"offset", b"0"), "offset", text)
         length = _count(data[b"length"], "length", text) if b"length" in data else None
         try:
-            return ExternalTensor(text, location.decode("utf-8"), offset, length)
+            return (ExternalTensor(text, location.decode("utf-8"), offset, length),)
         except UnicodeDecodeError:
             raise _Malformed(f"the file that tensor {text!r} names is not UTF-8") from None
 
@@ -248,7 +264,7 @@ class _Scanner:
 
     def _look_at(self, at: int) -> None:
         have = self._base + len(self._window)
-        if at + _MOST_OF_A_HEADER > have and have < self._size or at < self._base:
+        if (at + _MOST_OF_A_HEADER > have and have < self._size) or at < self._base:
             self._fill(at)
 
     def _fill(self, at: int) -> None:
@@ -258,17 +274,14 @@ class _Scanner:
     def _varint(self, here: int) -> tuple[int, int]:
         """The number at a place of the window, and the place after it."""
         window = self._window
+        value = shift = 0
         try:
-            byte = window[here]
-            if byte < 0x80:
-                return byte, here + 1
-            value, shift = byte & 0x7F, 7
-            while shift < 70:
-                here += 1
+            while shift < _VARINT_BITS:
                 byte = window[here]
+                here += 1
                 value |= (byte & 0x7F) << shift
-                if byte < 0x80:
-                    return value, here + 1
+                if byte <= _LAST_BYTE:
+                    return value, here
                 shift += 7
         except IndexError:
             raise _Malformed("it ends in the middle") from None

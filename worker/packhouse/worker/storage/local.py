@@ -1,0 +1,176 @@
+"""Files and folders below the storage roots: opened so that nothing else can be reached, whatever a path says."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import unicodedata
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError
+from packhouse.worker.storage.failures import not_read, not_written, said, unreadable
+from packhouse.worker.storage.location import Location
+from packhouse.worker.storage.roots import Place, Root, reach
+
+MAX_FILES: Final = 100_000
+MAX_FOLDERS_DEEP: Final = 64
+
+# Without O_NONBLOCK, opening a pipe that nobody writes to would never return.
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A regular file below a storage root, open for reading; closed when its ``with`` ends."""
+
+    fd: int
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    real: str
+    """The worker's own path of it, all links resolved. Not for messages."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self.fd)
+
+
+class Roots:
+    """The storage roots. A root need not be there when this is made: a mount may come later."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        """Raises ``PermanentError`` (``configuration_invalid``) for a root that is no absolute path."""
+        self._roots = tuple(Root(path) for path in roots)
+
+    def open_file(self, location: Location, *, missing: ErrorCode = ErrorCode.MODEL_MISSING) -> OpenFile:
+        """Open a regular file for reading.
+
+        Raises ``PermanentError``: ``path_forbidden`` outside the roots, ``missing`` where it is not there,
+        ``model_unreadable`` where it may not be read or is no regular file, ``location_unsupported`` for the address
+        of a blob. Raises ``TransientError`` (``storage_error``) where the storage does not answer.
+        """
+        with self._reach(location, missing) as place:
+            if place.name is None or place.status is None:
+                raise unreadable(location.shown, "it is a folder")
+            _must_be_regular(place.status, location)
+            fd = os.open(place.name, _READ, dir_fd=place.folder_fd)
+            try:
+                status = os.fstat(fd)
+                _must_be_regular(status, location)
+            except BaseException:
+                os.close(fd)
+                raise
+            return OpenFile(fd, status.st_size, status.st_mtime_ns, place.real)
+
+    def is_folder(self, location: Location, *, missing: ErrorCode = ErrorCode.MODEL_MISSING) -> bool:
+        """Whether there is a folder. Raises as ``open_file`` where nothing is there, or nothing that may be seen."""
+        with self._reach(location, missing) as place:
+            return place.name is None
+
+    def walk(self, folder: Location, *, max_files: int = MAX_FILES) -> Iterator[tuple[str, Location]]:
+        """Every regular file below a folder: its path in there with forward slashes, and where it lies.
+
+        Sorted by the bytes of the path in UTF-8. Links are followed as everywhere. Raises as ``open_file``, and
+        ``PermanentError``: ``layout_conflict`` for a name that is not UTF-8 or holds control characters, for more than
+        ``max_files`` files and for folders nested too deep, ``path_forbidden`` for links that go round in circles.
+        """
+        found: list[tuple[str, Location]] = []
+        self._collect(folder, "", (), found, max_files)
+        yield from sorted(found, key=lambda pair: pair[0].encode())
+
+    def open_output_folder(self, location: Location) -> int:
+        """Descriptor of a folder to write into, made where it is missing. The caller closes it.
+
+        Raises ``PermanentError`` (``path_forbidden``, ``destination_unwritable``, ``disk_full``,
+        ``location_unsupported``) and ``TransientError`` (``storage_error``).
+        """
+        try:
+            with reach(self._roots, location, create=True) as place:
+                if place.name is not None:
+                    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+                if not os.access(".", os.W_OK | os.X_OK, dir_fd=place.folder_fd):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                return os.open(".", _LIST, dir_fd=place.folder_fd)
+        except OSError as error:
+            raise not_written(error, location.shown) from error
+
+    @contextmanager
+    def _reach(self, location: Location, missing: ErrorCode) -> Generator[Place, None, None]:
+        try:
+            with reach(self._roots, location) as place:
+                yield place
+        except OSError as error:
+            raise not_read(error, location.shown, missing) from error
+
+    def _collect(
+        self,
+        folder: Location,
+        prefix: str,
+        around: tuple[tuple[int, int], ...],
+        found: list[tuple[str, Location]],
+        max_files: int,
+    ) -> None:
+        identity, names = self._list(folder)
+        if identity in around:
+            raise PermanentError(
+                ErrorCode.PATH_FORBIDDEN,
+                f"{said(folder.shown)} is a link back to a folder that it lies in.",
+                fix="Remove the link: a model's folder must not contain itself.",
+            )
+        if len(around) >= MAX_FOLDERS_DEEP:
+            raise _unpackable(folder, f"is nested more than {MAX_FOLDERS_DEEP} folders deep")
+        for name in names:
+            _must_be_sayable(name, folder)
+            child = folder.child(name)
+            with self._reach(child, ErrorCode.MODEL_MISSING) as place:
+                status = place.status
+            if status is None:
+                self._collect(child, f"{prefix}{name}/", (*around, identity), found, max_files)
+                continue
+            _must_be_regular(status, child)
+            found.append((prefix + name, child))
+            if len(found) > max_files:
+                raise _unpackable(folder, f"belongs to a model of more than {max_files} files")
+
+    def _list(self, folder: Location) -> tuple[tuple[int, int], list[str]]:
+        with self._reach(folder, ErrorCode.MODEL_MISSING) as place:
+            if place.name is not None:
+                raise unreadable(folder.shown, "it is no folder")
+            fd = os.open(".", _LIST, dir_fd=place.folder_fd)
+            try:
+                status = os.fstat(fd)
+                return (status.st_dev, status.st_ino), os.listdir(fd)  # noqa: PTH208 (of a descriptor)
+            finally:
+                os.close(fd)
+
+
+def _must_be_regular(status: os.stat_result, location: Location) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise unreadable(location.shown, "it is no regular file")
+
+
+def _must_be_sayable(name: str, folder: Location) -> None:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _unpackable(folder, f"holds a file whose name is not UTF-8 ({os.fsencode(name)!r})") from None
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        raise _unpackable(folder, f"holds a file with a control character in its name ({name!r})")
+
+
+def _unpackable(folder: Location, reason: str) -> PackhouseError:
+    return PermanentError(
+        ErrorCode.LAYOUT_CONFLICT,
+        f"{said(folder.shown)} {reason}.",
+        fix="Leave in the model's folder only files of the model, with plain names.",
+    )
