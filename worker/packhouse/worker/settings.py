@@ -84,10 +84,10 @@ class Settings(BaseSettings):
         return PathMap.parse(self.path_maps)
 
 
-def load() -> Settings:
-    """The settings of this process. Raises ``PermanentError`` where the environment holds a bad one."""
+def load(**given: Any) -> Settings:
+    """The settings of the environment, those ``given`` put over them. Raises ``PermanentError`` where one is bad."""
     try:
-        settings = Settings()
+        settings = Settings(**given)
     except ValidationError as error:
         complaints = [(f"PACKHOUSE_{field.upper()}", sentence) for field, sentence in explain(error)]
         raise invalid(
