@@ -69,7 +69,7 @@ class PackageTree(Mapping[str, Entry]):
             raise PermanentError(
                 ErrorCode.LAYOUT_CONFLICT,
                 f"{path!r} and {other!r} cannot both be in one package.",
-                fix="Give the files of the model names that differ in more than letter case.",
+                fix="Give the files of the model names of their own, that differ in more than letter case.",
             )
         self._entries[path] = entry
         self._taken[key] = path

@@ -1,0 +1,1 @@
+"""Commands that the worker adds to ``packhouse``."""

@@ -1,0 +1,214 @@
+"""The packaging type ``Zipfile``: all candidates of a run in one ZIP in the run's ``output_dir``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from packhouse.schemas.base import Document
+from packhouse.schemas.errors import ErrorCode, PermanentError
+from packhouse.schemas.files import MANIFEST, Manifest
+from packhouse.schemas.status import Replaced
+from packhouse.worker.faultpoints import reach
+from packhouse.worker.models.source import find
+from packhouse.worker.package.candidate import candidate_folder, candidates_of, default_prefix
+from packhouse.worker.package.directories import engine_directories
+from packhouse.worker.package.layout import lay_out
+from packhouse.worker.package.manifest import Sized, manifest_bytes, manifest_head, package_digest
+from packhouse.worker.package.scrub import Scrubber
+from packhouse.worker.package.tree import Made, ModelFile, PackageTree
+from packhouse.worker.packagers.base import PackageJob, Plan, Poured
+from packhouse.worker.packagers.destination import look_at_replaced, output_folder, real_path, shown_path
+from packhouse.worker.storage.deflating import worth_deflating, worth_deflating_bytes
+from packhouse.worker.storage.digest import FileDigest
+from packhouse.worker.storage.failures import not_read
+from packhouse.worker.storage.local import OpenFile
+from packhouse.worker.storage.location import Location
+from packhouse.worker.storage.output import discard_stale, publish_file
+from packhouse.worker.storage.zip_writer import ZipWriter
+
+_FOR_HEADERS: Final = 400
+"""Bytes that an entry's headers may take beside its data; for the estimate of the whole file only."""
+
+
+class PlannedSource(Document):
+    """A model file as it was when the plan was made. ``shown`` is its path in the event's view."""
+
+    shown: str
+    size: int
+    mtime_ns: int
+
+
+class PlannedFile(Document):
+    """A file of the package: either ``made``, its text, or ``source``, the model file that it is."""
+
+    path: str
+    made: str | None = None
+    source: PlannedSource | None = None
+    deflate: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes when unpacked."""
+        return self.source.size if self.source else len((self.made or "").encode())
+
+
+class ZipfilePlan(Plan):
+    """Everything that the bytes of a ZIP depend on, beside the bytes of the models.
+
+    No path of this worker is in it: another worker may have the storage elsewhere.
+    """
+
+    name: str
+    """Of the ZIP, in the run's ``output_dir``."""
+    files: list[PlannedFile]
+    """In the order of their paths, without the manifest."""
+    manifest: Manifest
+    """Without its files."""
+    models: list[str]
+    """Folders of the candidates, best first."""
+    replaced: Replaced | None
+    """What lay in the place of the ZIP when the plan was made."""
+
+
+class ZipfilePackager:
+    """Makes ``<output_dir>/<name>.zip``."""
+
+    plan_type = ZipfilePlan
+
+    def plan(self, job: PackageJob) -> ZipfilePlan:
+        """Find every file of every candidate and write every JSON file. Of disk, only a missing ``output_dir`` is made.
+
+        Raises ``PermanentError`` and ``TransientError``.
+        """
+        if job.config.config.export_in_mlflow_format:
+            raise PermanentError(
+                ErrorCode.MLFLOW_UNAVAILABLE,
+                "This version of Packhouse cannot export models in the MLflow format.",
+                fix="Set export_in_mlflow_format to false.",
+                field="packaging_config.config.export_in_mlflow_format",
+            )
+        scrub = Scrubber(engine_directories(job.event, job.mapping))
+        candidates = candidates_of(job.event, job.ranking, lambda model: find(model, job.locate, job.roots))
+        folders = [candidate_folder(each, scrub, default_prefix(each.ranked)) for each in candidates]
+        tree = lay_out(folders)
+        name = f"{job.config.name}.zip"
+        with output_folder(job) as folder_fd:
+            destination = f"file:{real_path(folder_fd)}/{name}"
+            replaced = look_at_replaced(folder_fd, name)
+        return ZipfilePlan(
+            destination=destination,
+            name=name,
+            files=_planned(job, tree),
+            manifest=manifest_head(job.run, job.event, job.config, job.ranking, scrub, unavailable=[]),
+            models=[folder.prefix for folder in folders],
+            replaced=replaced,
+        )
+
+    def pour(self, job: PackageJob, plan: ZipfilePlan) -> Poured:
+        """Write the ZIP under an unfinished name and rename it. Each model file is read and digested once.
+
+        Raises ``PermanentError`` (``model_changed``, ``disk_full``, …) and ``TransientError``.
+        """
+        shown = shown_path(job, plan.name)
+        total = sum(file.size for file in plan.files)
+        with output_folder(job) as folder_fd:
+            discard_stale(folder_fd, plan.name, job.tag, job.token)
+            job.progress.stage("writing", total)
+            needed = total + _FOR_HEADERS * (len(plan.files) + 1)
+            with publish_file(
+                folder_fd, plan.name, job.token, job.tag, shown=shown, needed=needed, confirm=job.progress.confirm
+            ) as fd:
+                pouring = _Pouring(job, ZipWriter(fd))
+                manifest = pouring.pour(plan)
+                size = pouring.finish()
+                reach("zip.poured")
+            reach("zip.renamed")
+        return Poured(
+            path=shown,
+            bytes=size,
+            files=len(plan.files) + 1,
+            digest=package_digest(manifest),
+            models=tuple(plan.models),
+            replaced=plan.replaced,
+        )
+
+
+class _Pouring:
+    """One ZIP being written."""
+
+    def __init__(self, job: PackageJob, writer: ZipWriter) -> None:
+        self._job = job
+        self._writer = writer
+        self._known: dict[str, FileDigest] = {}
+
+    def pour(self, plan: ZipfilePlan) -> bytes:
+        """Write every file in the order of the paths, the manifest among them; returns the manifest."""
+        sizes = {file.path: Sized.of(file.made.encode()) for file in plan.files if file.made is not None}
+        for file in plan.files:
+            if file.path < MANIFEST:
+                sizes[file.path] = self._add(file)
+        manifest = manifest_bytes(plan.manifest, sizes)
+        self._writer.add_bytes(MANIFEST, manifest, deflate=True)
+        for file in plan.files:
+            if file.path > MANIFEST:
+                self._add(file)
+        return manifest
+
+    def finish(self) -> int:
+        """Write the directory of the archive; returns the bytes of the whole."""
+        return self._writer.finish()
+
+    def _add(self, file: PlannedFile) -> Sized:
+        if file.source is None:
+            data = (file.made or "").encode()
+            digest = self._writer.add_bytes(file.path, data, deflate=file.deflate)
+            self._job.progress.advance(len(data))
+            return Sized(digest.size, digest.sha256)
+        location = self._job.locate(file.source.shown)
+        with self._job.roots.open_file(location) as source:
+            _must_be_as_planned(source, file.source, location)
+            digest = self._writer.add_file(
+                file.path,
+                source.fd,
+                source.size,
+                deflate=file.deflate,
+                known=self._known.get(source.real),
+                advance=self._job.progress.advance,
+                shown=location.shown,
+            )
+            self._known[source.real] = digest
+        return Sized(digest.size, digest.sha256)
+
+
+def _planned(job: PackageJob, tree: PackageTree) -> list[PlannedFile]:
+    deflate: dict[str, bool] = {}
+    files: list[PlannedFile] = []
+    for path, entry in tree.items():
+        if isinstance(entry, Made):
+            files.append(PlannedFile(path=path, made=entry.data.decode(), deflate=worth_deflating_bytes(entry.data)))
+            continue
+        if path > MANIFEST:
+            raise ValueError(f"{path}: a model file must come before the manifest, which holds its digest")
+        shown = entry.location.shown
+        if shown not in deflate:
+            deflate[shown] = _worth_deflating(job, entry)
+        source = PlannedSource(shown=shown, size=entry.size, mtime_ns=entry.mtime_ns)
+        files.append(PlannedFile(path=path, source=source, deflate=deflate[shown]))
+    return files
+
+
+def _worth_deflating(job: PackageJob, entry: ModelFile) -> bool:
+    with job.roots.open_file(entry.location) as file:
+        try:
+            return worth_deflating(file.fd, file.size)
+        except OSError as error:
+            raise not_read(error, entry.location.shown, ErrorCode.MODEL_MISSING) from error
+
+
+def _must_be_as_planned(file: OpenFile, planned: PlannedSource, location: Location) -> None:
+    if (file.size, file.mtime_ns) != (planned.size, planned.mtime_ns):
+        raise PermanentError(
+            ErrorCode.MODEL_CHANGED,
+            f"{location.shown} was written to while its package was being made.",
+            fix="Publish the run again when nothing writes to its models any more, or stage them with --stage-to.",
+        )
