@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -63,7 +64,7 @@ def result(name: str, state: str) -> str:
 
 
 def events(ledger: Ledger) -> list[str]:
-    entries = ledger.redis.xrange(ledger.keys.status) or []
+    entries = cast("list[tuple[str, dict[str, str]]]", ledger.redis.xrange(ledger.keys.status))
     return [STATUS_EVENT.validate_json(fields["event"]).type for _, fields in entries]
 
 

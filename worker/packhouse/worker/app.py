@@ -11,7 +11,7 @@ from typing import Any
 
 from celery import Celery, signals
 from kombu import Exchange, Queue
-from kombu.exceptions import ChannelError, OperationalError
+from kombu.exceptions import OperationalError
 
 from packhouse.schemas.keys import Keys
 from packhouse.worker import process
@@ -56,11 +56,9 @@ class PackhouseApp(Celery):
     def depth(self, queue: str) -> int:
         """How many wake-ups lie in a queue."""
         with self.connection_for_read() as connection:
-            try:
-                channel: Any = connection.default_channel
-                return int(channel.queue_declare(queue, passive=True).message_count)
-            except ChannelError:
-                return 0  # kombu's word for an empty queue: Redis has no key for it
+            channel: Any = connection.default_channel
+            # Declared, not asked for passively: kombu's passive declaration does not see queues with a key prefix.
+            return int(channel.queue_declare(queue).message_count)
 
 
 def _configuration(settings: Settings) -> dict[str, Any]:
@@ -101,9 +99,7 @@ def _on_worker_init(sender: str = "", **_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _on_worker_shutdown(**_: Any) -> None:
-    count = hand_back(process.context())
-    if count:
-        log.warning("%d packages were handed back for another worker", count)
+    hand_back(process.context())
 
 
 signals.worker_process_init.connect(process.die_with_parent)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import signal
 import threading
 import time
+from typing import Any
 
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -35,15 +39,38 @@ def recover_here(context: Context, ledger: Ledger) -> int:
 
 
 def hand_back(context: Context) -> int:
-    """Give back every lease of this worker, uncounted. Returns how many."""
+    """End what this worker's processes still work on and give it back, uncounted. Returns how many jobs."""
+    ledger, identity = context.ledger, context.identity
+    ledger.leave(identity)
     count = 0
-    for held in context.ledger.held_at(context.identity.place):
-        if held.worker == context.identity.worker:
-            for wake in context.ledger.lose(held, "handback"):
-                context.wake(wake)
-                count += 1
-    context.ledger.sign_off(context.identity)
+    for held in ledger.held_at(identity.place):
+        if held.worker != identity.worker:
+            continue
+        mark = held.process.partition(" ")[2]
+        if is_alive(mark) and mark != identity.main:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(mark.partition("@")[0]), signal.SIGKILL)
+        for wake in ledger.lose(held, "handback"):
+            context.wake(wake)
+            count += 1
+    ledger.sign_off(identity)
     return count
+
+
+def _end_after_grace() -> None:
+    """Let running packages finish, hand back what does not, and end the worker.
+
+    Celery's own soft shutdown sleeps for the whole period even where the work ends sooner; its warm shutdown waits for
+    the work without an end. This is the warm shutdown with an end.
+    """
+    context = process.context()
+    time.sleep(context.settings.soft_shutdown_seconds)
+    try:
+        count = hand_back(context)
+        log.warning("The grace period is over: %d packages were handed back for another worker", count)
+    finally:
+        logging.shutdown()
+        os._exit(0)
 
 
 class Recovery(ThreadStep):
@@ -73,6 +100,16 @@ class Recovery(ThreadStep):
                 log.warning("Recovery cannot reach Redis: %s", error)
             except Exception:
                 log.exception("Unforeseen error in recovery")
+
+    def stop(self, parent: Any) -> None:
+        """The worker stops: its packages have until the end of the grace period."""
+        super().stop(parent)
+        threading.Thread(target=_end_after_grace, name="grace", daemon=True).start()
+
+    def terminate(self, parent: Any) -> None:
+        """The worker stops at once."""
+        super().stop(parent)
+        process.context().ledger.leave(process.identity())
 
     @staticmethod
     def _sweep(context: Context, ledger: Ledger, *, expired: bool) -> None:

@@ -36,4 +36,6 @@ class ThreadStep(bootsteps.StartStopStep):
         if self._thread.is_alive():
             self._thread.join(timeout=_STOPS_WITHIN)
 
-    terminate = stop
+    def terminate(self, parent: Any) -> None:
+        """Stop at once."""
+        self.stop(parent)

@@ -133,7 +133,6 @@ class Stack:
             **{key: value for key, value in self._environment.items() if not key.startswith("CELERY_")},
             "PACKHOUSE_ROOTS": os.pathsep.join(self._roots),
             "PACKHOUSE_PATH_MAPS": ";".join(self._maps),
-            "REMAP_SIGTERM": "SIGQUIT",
         }
         settings = load(roots=tuple(self._roots), path_maps=tuple(self._maps))
         for rule in settings.path_map.rules:
@@ -236,7 +235,7 @@ class Stack:
     def _await(self, what: str, ready: Callable[[], bool], deadline: float, needed: Sequence[Child]) -> None:
         while not ready():
             if self._stopping.is_set():
-                raise PermanentError(ErrorCode.TIMED_OUT, "The stack was stopped while it started.", fix="Start it again.")
+                raise PermanentError(ErrorCode.TIMED_OUT, "Stopped while starting.", fix="Start it again.")
             for child in needed:
                 if child.pid is None:
                     raise self._did_not_start(child.name)

@@ -24,6 +24,9 @@ _SCRIPTS = files("packhouse.worker.ledger") / "scripts"
 _PATIENCE = 240
 """Tries of a call while the server is away: with pauses of up to two seconds, about five minutes."""
 
+_LEAVES_WITHIN = 600
+"""Seconds after which a worker that said it leaves has surely gone."""
+
 
 class _Script(Protocol):
     def __call__(self, keys: list[str], args: list[Any]) -> Any: ...
@@ -186,6 +189,10 @@ class Ledger:
     def beat(self, identity: Identity, seconds: float) -> None:
         """Say that a worker lives, for so long."""
         self.redis.set(f"{self.keys.prefix}worker:{identity.worker}", identity.name, px=int(seconds * 1000))
+
+    def leave(self, identity: Identity) -> None:
+        """Say that a worker is about to end, and its processes with it."""
+        self.redis.set(f"{self.keys.prefix}leaving:{identity.worker}", identity.name, ex=_LEAVES_WITHIN)
 
     def sign_off(self, identity: Identity) -> None:
         """Say that a worker is gone."""

@@ -1,0 +1,202 @@
+"""Real worker processes on a real server, and runs for them to package."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import psutil
+
+from packhouse.schemas import STATUS_EVENT, CompletedEvent, FinishedRun, RejectedEvent, RunFinished
+from packhouse.worker.ledger import Ledger, connect
+from packhouse.worker.settings import Settings
+
+T = TypeVar("T")
+
+
+def wait_for(condition: Callable[[], T], *, seconds: float = 60.0, what: str = "the condition") -> T:
+    """The first truthy answer of the condition; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Worker:
+    """A worker process with its pool."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    name: str
+
+    @property
+    def pool(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def kill(self) -> None:
+        """The whole worker at once, as a machine that loses power."""
+        processes = [psutil.Process(self.process.pid), *self.pool]
+        for one in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+
+    def stop(self, seconds: float = 60) -> int:
+        """SIGTERM, as an orchestrator stops it; returns the exit status."""
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+
+@dataclass
+class Farm:
+    """Workers of one namespace, and a ledger to look into."""
+
+    settings: Settings
+    folder: Path
+    workers: list[Worker] = field(default_factory=list)
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.redis = connect(self.settings.redis_url, patient=False)
+        self.ledger = Ledger(self.redis, self.settings)
+        self.keys = self.ledger.keys
+        self.faults = self.folder / "faults"
+        self.faults.mkdir()
+
+    def environment(self) -> dict[str, str]:
+        settings = self.settings
+        return os.environ | {
+            "PACKHOUSE_REDIS_URL": settings.redis_url,
+            "PACKHOUSE_NAMESPACE": settings.namespace,
+            "PACKHOUSE_ROOTS": os.pathsep.join(settings.roots),
+            "PACKHOUSE_LEASE_SECONDS": str(settings.lease_seconds),
+            "PACKHOUSE_SWEEP_SECONDS": str(settings.sweep_seconds),
+            "PACKHOUSE_RETRY_SECONDS": str(settings.retry_seconds),
+            "PACKHOUSE_SOFT_SHUTDOWN_SECONDS": str(settings.soft_shutdown_seconds),
+            "PACKHOUSE_FAULT_DIR": str(self.faults),
+            **self.extra,
+        }
+
+    def start(self, count: int = 1, *, concurrency: int = 1, ready: bool = True) -> list[Worker]:
+        """Start workers and wait until each has signed on."""
+        fresh: list[Worker] = []
+        before = len(self._beats())
+        for _ in range(count):
+            name = f"w{len(self.workers) + 1}@test"
+            log = self.folder / f"{name}.log"
+            command = [sys.executable, "-m", "celery", "-A", "packhouse.worker.app", "worker", "-P", "prefork"]
+            command += ["-c", str(concurrency), "-n", name, "-l", "INFO", "--without-mingle", "--without-gossip"]
+            with log.open("wb") as out:
+                process = subprocess.Popen(command, stdout=out, stderr=out, env=self.environment(), cwd=self.folder)
+            worker = Worker(process, log, name)
+            self.workers.append(worker)
+            fresh.append(worker)
+        if ready:
+            wait_for(lambda: len(self._beats()) >= before + count, what="the workers")
+        return fresh
+
+    def _beats(self) -> list[Any]:
+        return list(self.redis.scan_iter(f"{self.keys.prefix}worker:*"))
+
+    def hold(self, point: str) -> None:
+        """Let processes that reach the fault point wait there."""
+        (self.faults / point).touch()
+
+    def let_go(self, point: str) -> None:
+        (self.faults / point).unlink(missing_ok=True)
+
+    def reached(self, point: str) -> list[int]:
+        """Process ids that have reached the fault point."""
+        return [int(file.name.rpartition(".")[2]) for file in self.faults.glob(f"{point}.reached.*")]
+
+    def wait_reached(self, point: str, *, besides: tuple[int, ...] = ()) -> int:
+        return wait_for(lambda: [pid for pid in self.reached(point) if pid not in besides], what=point)[0]
+
+    def logs(self) -> str:
+        return "\n".join(worker.log.read_text("utf-8", "replace") for worker in self.workers)
+
+    def close(self) -> None:
+        for file in self.faults.iterdir():
+            file.unlink()
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.kill()
+        self.redis.close()
+
+    def wait_sweeps(self, count: int) -> None:
+        """Wait for so many rounds of recovery; each takes the sweep's key anew."""
+        key = f"{self.keys.prefix}sweep"
+        for _ in range(count):
+            wait_for(lambda: not self.redis.exists(key), what="the sweep's key to lapse")
+            wait_for(lambda: self.redis.exists(key), what="a sweep")
+
+    def finals(self) -> list[CompletedEvent | RejectedEvent]:
+        """Every final event on the status queue, doubled ones doubly."""
+        events = [STATUS_EVENT.validate_json(text) for text in self.stream(self.keys.status)]
+        return [event for event in events if isinstance(event, CompletedEvent | RejectedEvent)]
+
+    def stream(self, key: str) -> list[str]:
+        entries = cast("list[tuple[str, dict[str, str]]]", self.redis.xrange(key))
+        return [fields["event"] for _, fields in entries]
+
+    def publish(self, event: RunFinished | bytes) -> None:
+        self.redis.xadd(self.keys.run_queue, {"event": event if isinstance(event, bytes) else event.to_wire()})
+
+    def wait_final(self, event: RunFinished, *, seconds: float = 60) -> CompletedEvent:
+        """The final event of a run that was understood."""
+        key = self.keys.final(event.run)
+        text = wait_for(lambda: self.redis.get(key), seconds=seconds, what=f"the final event\n{self.logs()[-4000:]}")
+        final = STATUS_EVENT.validate_json(str(text))
+        assert isinstance(final, CompletedEvent), final
+        return final
+
+
+class RunMaker:
+    """Builds runs of real models below a folder: ``make("r1", packages=…, candidates=…)``."""
+
+    def __init__(self, folder: Path, samples: Path) -> None:
+        self.folder = folder
+        self._models = sorted((samples / "olive-0.6.2-cpu-and-openvino" / "cache").rglob("*.onnx"))
+
+    def __call__(
+        self, run_id: str = "run-1", *, packages: Any = None, candidates: int = 2, out: str | None = None, **more: Any
+    ) -> RunFinished:
+        fields: dict[str, Any] = {
+            "engine": {"name": "olive", "version": "0.6.2"},
+            "output_dir": out or str(self.folder / "out" / run_id),
+            "packaging_config": {"type": "Zipfile"} if packages is None else packages,
+            "footprints": [
+                {
+                    "accelerator": "cpu-cpu",
+                    "nodes": [{"model_id": "input"}, *(self._node(number) for number in range(candidates))],
+                }
+            ],
+        }
+        return RunFinished.of(FinishedRun.model_validate(fields | more), source="/test/engine", run_id=run_id)
+
+    def _node(self, number: int) -> dict[str, Any]:
+        path = self.folder / "models" / f"m{number}" / "model.onnx"
+        if not path.exists():
+            path.parent.mkdir(parents=True)
+            path.write_bytes(self._models[number % len(self._models)].read_bytes())
+        return {
+            "model_id": f"m{number}",
+            "parent_model_id": "input",
+            "from_pass": "Quantization",
+            "pass_run_config": {"script": str(self.folder / "script.py")},
+            "model": {"type": "ONNXModel", "config": {"model_path": str(path), "inference_settings": None}},
+            "metrics": {"accuracy": {"value": 0.9 - number / 100, "priority": 1, "higher_is_better": True}},
+            "is_output": True,
+        }
