@@ -98,7 +98,7 @@ class Roots:
             with reach(self._roots, location, create=True) as place:
                 if place.name is not None:
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-                if not os.access(".", os.W_OK | os.X_OK, dir_fd=place.folder_fd):
+                if not os.access(".", os.W_OK | os.X_OK, dir_fd=place.folder_fd, effective_ids=True):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
                 return os.open(".", _LIST, dir_fd=place.folder_fd)
         except OSError as error:
