@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from packhouse.schemas.base import Document
 
@@ -58,6 +60,19 @@ class Accelerator(Document):
             known = ", ".join(EXECUTION_PROVIDERS.values())
             raise ValueError(f"execution provider {str(value)[:80]!r} is not known; known are {known}")
         return name
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {
+            "anyOf": [
+                handler(core_schema),
+                {
+                    "type": "string",
+                    "pattern": "^[^-]+-.+$",
+                    "description": "The short form, as in cpu-cpu or gpu-cuda.",
+                },
+            ]
+        }
 
     @classmethod
     def parse(cls, text: str) -> Self:

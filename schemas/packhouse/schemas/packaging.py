@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -42,6 +42,7 @@ class PackagingType(StrEnum):
         return self.value.lower()
 
 
+_LowerCase = Literal["zipfile", "azuremlmodels", "azuremldata"]
 _BY_SLUG = {member.slug: member for member in PackagingType}
 
 
@@ -89,7 +90,7 @@ class PackagingConfig(Document):
     include_sample_code: bool = True
     include_runtime_packages: bool = True
 
-    @field_validator("type", mode="before")
+    @field_validator("type", mode="before", json_schema_input_type=PackagingType | _LowerCase)
     @classmethod
     def _any_case(cls, value: Any) -> Any:
         known = _BY_SLUG.get(value.lower()) if isinstance(value, str) else None
@@ -102,7 +103,7 @@ class PackagingConfig(Document):
     def _safe(cls, value: str) -> str:
         return _safe_name(value)
 
-    @field_validator("config", mode="before")
+    @field_validator("config", mode="before", json_schema_input_type=PackagingOptions | None)
     @classmethod
     def _none_is_default(cls, value: Any) -> Any:
         return {} if value is None else value

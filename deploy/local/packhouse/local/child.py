@@ -21,8 +21,8 @@ _RAN_WELL: Final = 30.0
 class Child:
     """A process that is started again when it dies, after a pause that grows while it keeps dying.
 
-    It leads a process group of its own, so that Ctrl-C reaches only the stack, which then stops things in order. It must
-    be started by a thread that lives as long as the stack: the kernel ends it with the thread that started it.
+    It leads a process group of its own, so that Ctrl-C reaches only the stack, which then stops things in order. It
+    must be started by a thread that lives as long as the stack: the kernel ends it with the thread that started it.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Child:
             self._process.terminate()
 
     def end(self, seconds: float, hurry: Callable[[], bool] = lambda: False) -> bool:
-        """Wait so long for the process to end, then kill it and whatever it left. Returns whether it ended by itself."""
+        """Wait so long for the process to end, then kill it and what it left. Returns whether it ended by itself."""
         if self._process is None:
             return True
         deadline = time.monotonic() + seconds

