@@ -67,6 +67,9 @@ class Farm:
     folder: Path
     workers: list[Worker] = field(default_factory=list)
     extra: dict[str, str] = field(default_factory=dict)
+    """Environment of the workers over what follows from the settings."""
+    prefix: list[str] = field(default_factory=list)
+    """Words before the command of every worker, to run it under something."""
 
     def __post_init__(self) -> None:
         self.redis = connect(self.settings.redis_url, patient=False)
@@ -96,7 +99,17 @@ class Farm:
         for _ in range(count):
             name = f"w{len(self.workers) + 1}@test"
             log = self.folder / f"{name}.log"
-            command = [sys.executable, "-m", "celery", "-A", "packhouse.worker.app", "worker", "-P", "prefork"]
+            command = [
+                *self.prefix,
+                sys.executable,
+                "-m",
+                "celery",
+                "-A",
+                "packhouse.worker.app",
+                "worker",
+                "-P",
+                "prefork",
+            ]
             command += ["-c", str(concurrency), "-n", name, "-l", "INFO", "--without-mingle", "--without-gossip"]
             with log.open("wb") as out:
                 process = subprocess.Popen(command, stdout=out, stderr=out, env=self.environment(), cwd=self.folder)
