@@ -61,7 +61,7 @@ _MAX_DEPTH: Final = 100  # what protobuf's own readers allow
 _MAX_FIELDS: Final = 50_000_000
 _MAX_EXTERNAL: Final = 1_000_000
 _MAX_TEXT: Final = 4096
-_BYTES: Final = re.compile(rb"[0-9]{1,18}")
+_BYTES: Final = re.compile(rb"[0-9]{1,19}")
 
 _LOOKS: Final = (
     (b"\x1f\x8b", "it is compressed with gzip"),

@@ -59,11 +59,11 @@ def inspect(location: Location, roots: Roots) -> OnnxModel:
 def inside(path: str) -> str | None:
     """A relative path, of Windows or not, with plain forward slashes; None where it leads out of its folder.
 
-    Law: what comes back has no empty component, no ``.`` and no ``..``.
+    Law: what comes back has no empty component, no ``.``, no ``..`` and no drive.
     """
     parts: list[str] = []
     path = path.replace("\\", "/")
-    if path.startswith("/") or _DRIVE.match(path):
+    if path.startswith("/"):
         return None
     for part in path.split("/"):
         if part == "..":
@@ -72,7 +72,8 @@ def inside(path: str) -> str | None:
             parts.pop()
         elif part not in ("", "."):
             parts.append(part)
-    return "/".join(parts) or None
+    plain = "/".join(parts)
+    return None if not plain or _DRIVE.match(plain) else plain
 
 
 def _furthest(tensors: Iterable[ExternalTensor], model: Location) -> dict[str, ExternalTensor]:
