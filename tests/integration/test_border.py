@@ -23,8 +23,8 @@ class _Bomb:
 
 def envelope(**fields: Any) -> bytes:
     sound = {
-        "specversion": "1.0", "id": str(uuid.uuid4()), "source": "/test", "subject": "bad", "type": "packhouse.run.finished",
-        "data": {"engine": {"name": "olive"}, "output_dir": "/out"},
+        "specversion": "1.0", "id": str(uuid.uuid4()), "source": "/test", "subject": "bad",
+        "type": "packhouse.run.finished", "data": {"engine": {"name": "olive"}, "output_dir": "/out"},
     }  # fmt: skip
     return json.dumps({name: value for name, value in (sound | fields).items() if value is not ...}).encode()
 

@@ -13,13 +13,13 @@ _WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 _URL = re.compile(r"^(https|azureml)://[^/]+/")
 
 
-class Document(BaseModel):
+class Document(BaseModel, frozen=True):
     """A frozen JSON document that knows all of its fields: an unknown one is an error, not noise.
 
     Numbers that JSON cannot say travel as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
 
 def canonical_json(value: Any) -> bytes:
