@@ -10,7 +10,16 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import from_json
 
 from packhouse.schemas.base import AbsolutePath, Digest, Directory, Document, Text, canonical_json, content_digest
@@ -20,7 +29,20 @@ from packhouse.schemas.packaging import PackagingConfigs
 RUN_FINISHED: Final = "packhouse.run.finished"
 RUN_FINISHED_SCHEMA: Final = "urn:packhouse:run-finished:1"
 
-_EXTENSION = re.compile(r"[a-z0-9]{1,20}")
+_EXTENSION = r"^[a-z0-9]{1,20}$"
+
+
+def _extension(name: str) -> str:
+    if not re.match(_EXTENSION, name):
+        raise ValueError(
+            f"{name[:40]!r} is neither an attribute of this event nor the name of a CloudEvents extension "
+            "(lower-case letters and digits, at most 20)"
+        )
+    return name
+
+
+ExtensionName = Annotated[str, AfterValidator(_extension), WithJsonSchema({"type": "string", "pattern": _EXTENSION})]
+"""Name of an extension attribute: up to 20 lower-case letters and digits, as CloudEvents has them."""
 
 RunId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """A run's id: up to 256 characters without control characters."""
@@ -31,6 +53,8 @@ class CloudEvent(Document):
 
     model_config = ConfigDict(extra="allow")
 
+    __pydantic_extra__: dict[ExtensionName, JsonValue] = Field(init=False)
+
     specversion: Literal["1.0"] = "1.0"
     id: Text
     source: Text
@@ -38,16 +62,6 @@ class CloudEvent(Document):
     subject: RunId
     time: AwareDatetime | None = None
     datacontenttype: Literal["application/json"] = "application/json"
-
-    @model_validator(mode="after")
-    def _extensions(self) -> Self:
-        for name in self.model_extra or {}:
-            if not _EXTENSION.fullmatch(name):
-                raise ValueError(
-                    f"{name[:40]!r} is neither an attribute of this event nor the name of a CloudEvents extension "
-                    "(lower-case letters and digits, at most 20)"
-                )
-        return self
 
     @property
     def run(self) -> RunRef:
