@@ -1,0 +1,160 @@
+"""Rankings and outcomes as tables. The one module of the command line, with ``progress``, that needs rich."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from packhouse.schemas.accelerator import Accelerator
+from packhouse.schemas.events import RunRef
+from packhouse.schemas.footprint import Metrics
+from packhouse.schemas.ranking import LeftOut, RankedCandidate
+from packhouse.schemas.status import CompletedEvent, FinalEvent, PackageResult, PackageState, RunState
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_STATE_STYLE = {
+    RunState.SUCCEEDED: "bold green",
+    RunState.PARTLY_SUCCEEDED: "bold yellow",
+    RunState.FAILED: "bold red",
+    RunState.NOTHING_TO_PACKAGE: "bold yellow",
+}
+_LEAST_WIDTH = 120
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal, or where the output goes: there a table is as wide as it has to be for its words."""
+    plain = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=max(_LEAST_WIDTH, plain.width))
+
+
+def size(count: int | None) -> str:
+    """Bytes in the unit that fits."""
+    if count is None:
+        return ""
+    value = float(count)
+    for unit in _UNITS:
+        if value < 1024 or unit == _UNITS[-1]:
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return ""
+
+
+def show_final(out: Console, final: FinalEvent) -> None:
+    """All that a final event says."""
+    if not isinstance(final, CompletedEvent):
+        out.print(Text(f"run {final.subject} was rejected", style="bold red"))
+        for problem in final.data.problems or [final.data.error]:
+            out.print(Text(f"error [{problem.code}]: {problem.message}"), Text(f"fix: {problem.fix}"), sep="\n")
+        return
+    data = final.data
+    state = str(data.state).replace("_", " ")
+    out.print(
+        Text(f"run {final.subject} ", style="bold"), Text(state, _STATE_STYLE[data.state]),
+        Text(f" in {data.timings.seconds:.1f} s"), sep="",
+    )  # fmt: skip
+    if data.error:
+        out.print(Text(f"error [{data.error.code}]: {data.error.message}"), Text(f"fix: {data.error.fix}"), sep="\n")
+    if data.packages:
+        _show_packages(out, data.packages)
+    show_ranking(out, data.candidates, data.left_out, everything=data.state is RunState.NOTHING_TO_PACKAGE)
+    for warning in data.warnings:
+        out.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def _show_packages(out: Console, packages: Sequence[PackageResult]) -> None:
+    table = Table(title="Packages", title_justify="left", title_style="bold")
+    for name in ("type", "name", "state"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("what came of it", overflow="fold")
+    table.add_column("digest", no_wrap=True)
+    for package in packages:
+        good = package.state is PackageState.SUCCEEDED
+        table.add_row(
+            str(package.type),
+            Text(package.name),
+            Text(str(package.state), style="green" if good else "red"),
+            size(package.bytes),
+            Text(_outcome(package)),
+            (package.digest or "").removeprefix("sha256:")[:12],
+        )
+    out.print(table)
+    for package in packages:
+        for warning in package.warnings:
+            out.print(Text(f"warning: {package.type} {package.name}: {warning}", style="yellow"))
+
+
+def _outcome(package: PackageResult) -> str:
+    if package.error:
+        return f"[{package.error.code}] {package.error.message}\nfix: {package.error.fix}"
+    lines = [package.path] if package.path else []
+    lines += [asset.uri for asset in package.assets]
+    return "\n".join(lines)
+
+
+def show_ranking(
+    out: Console, candidates: Sequence[RankedCandidate], left_out: Sequence[LeftOut], *, everything: bool = False
+) -> None:
+    """The candidates with the values of their objectives; what was left out as a count, or node by node."""
+    if candidates:
+        objectives = _objectives(candidates)
+        table = Table(title="Ranking", title_justify="left", title_style="bold")
+        table.add_column("rank", justify="right", no_wrap=True)
+        table.add_column("accelerator", no_wrap=True)
+        table.add_column("model", overflow="fold")
+        for name in objectives:
+            table.add_column(name, justify="right", overflow="fold")
+        table.add_column("goals", no_wrap=True)
+        table.add_column("reason", overflow="fold")
+        for candidate in candidates:
+            goals = "" if candidate.goals_met is None else "met" if candidate.goals_met else "not met"
+            values = [_value(candidate.metrics, name) for name in objectives]
+            table.add_row(
+                str(candidate.rank), str(candidate.accelerator), Text(candidate.model_id), *values, goals,
+                Text(candidate.reason),
+            )  # fmt: skip
+        out.print(table)
+    if everything:
+        for each in left_out:
+            out.print(Text(f"left out: {each.model_id} ({each.accelerator}) {each.message}"))
+    elif left_out:
+        counts: dict[tuple[Accelerator, str], int] = {}
+        for each in left_out:
+            key = (each.accelerator, str(each.reason).replace("_", " "))
+            counts[key] = counts.get(key, 0) + 1
+        kinds = ", ".join(f"{count} {reason} ({accelerator})" for (accelerator, reason), count in counts.items())
+        out.print(Text(f"{len(left_out)} left out: {kinds}", style="dim"))
+
+
+def _objectives(candidates: Sequence[RankedCandidate]) -> list[str]:
+    """Names of the metrics that decide, the weightiest first."""
+    priorities = {
+        name: metric.priority
+        for candidate in candidates
+        for name, metric in (candidate.metrics or {}).items()
+        if metric.priority >= 1
+    }
+    return sorted(priorities, key=lambda name: (priorities[name], name))
+
+
+def _value(metrics: Metrics | None, name: str) -> str:
+    metric = (metrics or {}).get(name)
+    return "–" if metric is None or metric.value is None else f"{metric.value:.6g}"
+
+
+def show_runs(out: Console, runs: Sequence[tuple[RunRef, str, datetime | None]]) -> None:
+    """Runs with their states and the times of their latest events, in local time."""
+    table = Table()
+    table.add_column("run", overflow="fold")
+    table.add_column("source", overflow="fold")
+    table.add_column("state")
+    table.add_column("latest event", no_wrap=True)
+    for run, state, time in runs:
+        table.add_row(
+            Text(run.id), Text(run.source), state, time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else ""
+        )
+    out.print(table)

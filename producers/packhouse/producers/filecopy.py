@@ -1,0 +1,113 @@
+"""Copies of files that cost as little as the file system lets them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from packhouse.schemas.errors import ErrorCode, PermanentError
+
+_FICLONE: Final = 0x40049409
+"""The ioctl by which a Linux file takes over all blocks of another (``linux/fs.h``)."""
+
+_CHUNK: Final = 4 * 1024 * 1024
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+
+
+class FileCopier:
+    """Copies files; one that it has copied before becomes a hard link to its first copy."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        """``advance`` is told the bytes of every step."""
+        self._advance = advance
+        self._copies: dict[tuple[int, int], str] = {}
+
+    def copy(self, source: str, destination: str) -> None:
+        """Links are followed; the destination must not exist. Raises ``OSError``."""
+        status = os.stat(source)
+        identity = (status.st_dev, status.st_ino)
+        first = self._copies.get(identity)
+        if not (first and _link(first, destination)):
+            self._first_copy(os.path.realpath(source), destination)
+            self._copies[identity] = destination
+        else:
+            self._advance(status.st_size)
+
+    def moved(self, origin: str, target: str) -> None:
+        """What was copied into the folder ``origin`` now lies in ``target``."""
+        for identity, copy in self._copies.items():
+            if copy.startswith(origin + os.sep):
+                self._copies[identity] = target + copy.removeprefix(origin)
+
+    def _first_copy(self, source: str, destination: str) -> None:
+        with open(source, "rb") as reader:
+            size = os.fstat(reader.fileno()).st_size
+            with open(destination, "xb") as writer:
+                if _clone(reader.fileno(), writer.fileno()):
+                    os.fsync(writer.fileno())
+                    self._advance(size)
+                    return
+            os.unlink(destination)
+            if _link(source, destination):
+                self._advance(size)
+                return
+            with open(destination, "xb") as writer:
+                while chunk := reader.read(_CHUNK):
+                    writer.write(chunk)
+                    self._advance(len(chunk))
+                writer.flush()
+                os.fsync(writer.fileno())
+
+
+@contextmanager
+def writing_to(folder: str) -> Iterator[None]:
+    """Within it, what goes wrong with files is raised as ``disk_full`` or ``destination_unwritable``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise PermanentError(
+                ErrorCode.DISK_FULL, f"The disk of {folder} is full.", fix="Make room there, or choose another folder."
+            ) from error
+        raise PermanentError(
+            ErrorCode.DESTINATION_UNWRITABLE,
+            f"Models cannot be staged in {folder}: {error}",
+            fix="Choose a folder that you may write to, on a file system with hard links or enough room.",
+        ) from error
+
+
+def sync_folder(folder: str) -> None:
+    """Bring a folder's list of names to disk, where the system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:  # and some network file systems do not sync them
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def _clone(source: int, destination: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    try:
+        fcntl.ioctl(destination, _FICLONE, source)
+    except OSError:
+        return False
+    return True
+
+
+def _link(source: str, destination: str) -> bool:
+    try:
+        os.link(source, destination)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,91 @@
+"""Publishing a finished run."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from packhouse.producers.connection import connect, server_errors
+from packhouse.schemas.base import Digest
+from packhouse.schemas.events import RunFinished, RunRef
+from packhouse.schemas.keys import DEFAULT_NAMESPACE, FIELD, Keys
+
+DURABLE_SECONDS: Final = 5.0
+"""How long ``publish`` waits for the server's disk by default."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the server said to an event."""
+
+    run: RunRef
+    event_id: str
+    entry_id: str
+    """Its place in the run queue. Every status of the run comes after it: a place to begin following from."""
+    content_digest: Digest
+    durable: bool
+    """Whether the event is on the server's disk, so that it outlives a loss of power."""
+    note: str | None = None
+    """Why it is not known to be on disk."""
+
+
+def publish(
+    event: RunFinished,
+    redis: Redis | str,
+    *,
+    namespace: str = DEFAULT_NAMESPACE,
+    durable_timeout: float = DURABLE_SECONDS,
+) -> Receipt:
+    """Put an event into the run queue, and wait up to ``durable_timeout`` seconds until it is on the server's disk.
+
+    One XADD is the whole of it; any language with a Redis client can do the same::
+
+        XADD {packhouse}:runs * event '{"specversion":"1.0","type":"packhouse.run.finished",…}'
+
+    Raises ``TransientError`` (``connection_failed``) where the server does not answer: whether the event arrived is
+    then not known, and publishing it again is safe. ``PermanentError`` (``configuration_invalid``) where it refuses.
+    """
+    wire = event.to_wire()
+    client = connect(redis)
+    with server_errors(redis), client if client is not redis else nullcontext():
+        seconds = min(durable_timeout, _patience(client))
+        # In one pipeline, for WAITAOF answers for the writes of its own connection alone: where the client connects
+        # anew, it sends both again, and the second copy of the event is a duplicate that changes nothing.
+        pipeline = client.pipeline(transaction=False)
+        pipeline.xadd(Keys(namespace).run_queue, {FIELD: wire})
+        if seconds > 0:
+            pipeline.waitaof(1, 0, max(1, round(seconds * 1000)))
+        entry, *answers = pipeline.execute(raise_on_error=False)
+        if isinstance(entry, RedisError):
+            raise entry
+    note = _why_not_durable(answers[0], seconds) if answers else "not waited for"
+    return Receipt(
+        run=event.run,
+        event_id=event.id,
+        entry_id=entry.decode() if isinstance(entry, bytes) else str(entry),
+        content_digest=event.content_digest,
+        durable=note is None,
+        note=note,
+    )
+
+
+def _why_not_durable(answer: object, seconds: float) -> str | None:
+    """None where the append-only file holds what was written, else why that is not known."""
+    if isinstance(answer, list) and answer:
+        return None if answer[0] else f"the server's disk did not follow within {seconds:g} s"
+    text = str(answer)
+    if "unknown command" in text.lower():
+        return "the server is too old to tell (WAITAOF came with Redis 7.2)"
+    if "appendonly" in text.lower():
+        return "the server keeps no append-only file"
+    return f"the server could not tell: {text}"
+
+
+def _patience(client: Redis) -> float:
+    """Seconds that this client waits for an answer, with some to spare."""
+    timeout = client.connection_pool.connection_kwargs.get("socket_timeout")
+    return timeout * 0.8 if isinstance(timeout, int | float) else float("inf")
