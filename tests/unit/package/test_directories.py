@@ -7,7 +7,9 @@ from packhouse.schemas.paths import PathMap
 from packhouse.worker.package.directories import engine_directories
 
 
-def run(*, output_dir: str, configs: list[dict[str, Any]], declared: list[str] | None = None, paths: str = "engine") -> FinishedRun:
+def run(
+    *, output_dir: str, configs: list[dict[str, Any]], declared: list[str] | None = None, paths: str = "engine"
+) -> FinishedRun:
     nodes = [{"model_id": "input"}] + [
         {
             "model_id": f"m{at}",
@@ -31,7 +33,7 @@ def run(*, output_dir: str, configs: list[dict[str, Any]], declared: list[str] |
 def test_directories_side_by_side_are_known_by_what_they_share() -> None:
     event = run(
         output_dir="/srv/olive/out",
-        configs=[{"model_path": f"/srv/olive/cache/{at}/model.onnx", "user_script": "/srv/olive/s.py"} for at in range(3)],
+        configs=[{"model_path": f"/srv/olive/cache/{at}/m.onnx", "user_script": "/srv/olive/s.py"} for at in range(3)],
     )
     assert engine_directories(event, PathMap()) == ("/srv/olive", "/srv/olive/out")
 
@@ -52,7 +54,8 @@ def test_what_lies_elsewhere_is_known_by_itself() -> None:
 
 def test_directories_are_known_in_both_views() -> None:
     mapping = PathMap.parse(["/srv/olive=/mnt/farm/olive"])
-    event = run(output_dir="/srv/olive/out", configs=[{"model_path": "/srv/olive/cache/m.onnx"}], declared=["/srv/olive/x"])
+    configs = [{"model_path": "/srv/olive/cache/m.onnx"}]
+    event = run(output_dir="/srv/olive/out", configs=configs, declared=["/srv/olive/x"])
     expected = {"/srv/olive", "/srv/olive/out", "/srv/olive/x"}
     expected |= {path.replace("/srv/", "/mnt/farm/") for path in expected}
     assert set(engine_directories(event, mapping)) == expected

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from packhouse.worker.package.scrub import Scrubber, holds_graph_names
 
 ENGINE = Scrubber(
@@ -25,7 +26,7 @@ ENGINE = Scrubber(
         ("../../srv/olive/x", "../..<engine>/x"),
         ("file:///srv/olive/x", "file://<engine>/x"),
         ("file://localhost/srv/olive/x", "file://localhost<engine>/x"),
-        ("python -I/srv/olive --out=/srv/olive/out '/srv/olive/a b'", "python -I<engine> --out=<engine>/out '<engine>/a b'"),
+        ("gcc -I/srv/olive --out=/srv/olive/o '/srv/olive/a b'", "gcc -I<engine> --out=<engine>/o '<engine>/a b'"),
         ("/srv/olive:/srv/olive/lib", "<engine>:<engine>/lib"),
         ("Wrote to /srv/olive.", "Wrote to <engine>."),
         ('{"path": "/srv/olive/x"}', '{"path": "<engine>/x"}'),
@@ -46,9 +47,9 @@ def test_a_directory_of_the_engine_is_replaced_wherever_a_path_begins(text: str,
 @pytest.mark.parametrize(
     "text",
     [
-        "/srv/olive2/x", "/srv/olive-old", "/srv/olive.bak/x", "/srv", "srv/olive/x", "/mnt/srv/olive/x", "models/data/x",
-        "a//srv/olive", "/srv/Olive", "C:\\Olive\\Workshop", "D:\\Olive\\Work", "https://data/x", "/database",
-        "CPUExecutionProvider", "", "<engine>/data/x", "nas/share/olive",
+        "/srv/olive2/x", "/srv/olive-old", "/srv/olive.bak/x", "/srv", "srv/olive/x", "/mnt/srv/olive/x",
+        "models/data/x", "a//srv/olive", "/srv/Olive", "C:\\Olive\\Workshop", "D:\\Olive\\Work", "https://data/x",
+        "/database", "CPUExecutionProvider", "", "<engine>/data/x", "nas/share/olive",
     ],
 )  # fmt: skip
 def test_what_only_resembles_a_directory_of_the_engine_is_left_alone(text: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.worker.package.tree import Made, PackageTree, unsafe
 

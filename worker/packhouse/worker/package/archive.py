@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -19,24 +20,34 @@ LONGEST_JSON: Final = 256 * 1024 * 1024
 _CHUNK: Final = 1024 * 1024
 _LOCAL_HEADER: Final = struct.Struct("<4sHHHHHIIIHH")
 _LOCAL_MAGIC: Final = b"PK\x03\x04"
+_CENTRAL_HEADER: Final = struct.Struct("<28x3H12x")
+"""Lengths of name, extra field and comment, which follow the header; the rest of it is ``zipfile``'s to read."""
+_CENTRAL_MAGIC: Final = b"PK\x01\x02"
+_END_MAGICS: Final = (b"PK\x05\x06", b"PK\x06\x06")
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED: Final = 1
+_SIZES_FOLLOW: Final = 8
+_UTF8: Final = 0x800
+_IN_ZIP64: Final = 0xFFFFFFFF
 
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError,
+    OverflowError,
+)  # fmt: skip
 """What ``zipfile`` raises for an archive that is damaged or made to mislead."""
 
 
 class Archive:
-    """A ZIP opened for reading. Raises what ``UNREADABLE`` lists where the file is no ZIP."""
+    """A ZIP opened for reading. Raises ``BadZipFile`` where it is none, ``OSError`` where it cannot be opened."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
         try:
             self.size = self._file.seek(0, 2)
             self._zip = zipfile.ZipFile(self._file)
-        except BaseException:
+        except UNREADABLE as error:
             self._file.close()
-            raise
+            raise zipfile.BadZipFile(str(error)) from error
         self.entries = self._zip.infolist()
         self.by_path = {entry.filename: entry for entry in self.entries}
 
@@ -111,22 +122,63 @@ class Archive:
             if header is None:
                 yield f"{name!r} has no header where the directory of the archive says"
                 return
-            stored_name, length = header
-            if stored_name != (name.encode() if entry.flag_bits & 0x800 else name.encode("cp437", "replace")):
-                yield f"{name!r} has another name in its own header"
-            expected = entry.header_offset + length + entry.compress_size
+            if not header.agrees_with(entry):
+                yield f"{name!r} has another name, size or CRC in its own header than in the directory of the archive"
+            expected = entry.header_offset + header.length + entry.compress_size
         if expected != self._zip.start_dir:
             yield "the last file does not end where the directory of the archive begins"
+        if not self._directory_is_whole():
+            yield "the directory of the archive does not end where its last entry does"
+
+    def _directory_is_whole(self) -> bool:
+        """Whether as many entries as were read follow each other up to the end records: ``zipfile`` is lenient here."""
+        at = self._zip.start_dir
+        for _ in self.entries:
+            self._file.seek(at)
+            fixed = self._file.read(_CENTRAL_HEADER.size)
+            if len(fixed) < _CENTRAL_HEADER.size or not fixed.startswith(_CENTRAL_MAGIC):
+                return False
+            at += _CENTRAL_HEADER.size + sum(_CENTRAL_HEADER.unpack(fixed))
+        self._file.seek(at)
+        return self._file.read(4) in _END_MAGICS
 
 
-def _local_header(file: BinaryIO, offset: int) -> tuple[bytes, int] | None:
-    """Name in, and length of, the header in front of an entry's data."""
+@dataclass(frozen=True)
+class _LocalHeader:
+    """What stands in front of an entry's data: some readers look only here."""
+
+    name: bytes
+    flags: int
+    method: int
+    crc32: int
+    packed: int
+    size: int
+    length: int
+    """Bytes of the header itself."""
+
+    def agrees_with(self, entry: zipfile.ZipInfo) -> bool:
+        """Whether the directory of the archive says the same, as far as the header says anything."""
+        name = entry.orig_filename.encode(*(("utf-8",) if entry.flag_bits & _UTF8 else ("cp437", "replace")))
+        if (self.name, self.flags, self.method) != (name, entry.flag_bits, entry.compress_type):
+            return False
+        if self.flags & _SIZES_FOLLOW:
+            return True
+        return self.crc32 == entry.CRC and all(
+            said in (known, _IN_ZIP64)
+            for said, known in ((self.packed, entry.compress_size), (self.size, entry.file_size))
+        )
+
+
+def _local_header(file: BinaryIO, offset: int) -> _LocalHeader | None:
+    if offset < 0:
+        return None
     file.seek(offset)
     fixed = file.read(_LOCAL_HEADER.size)
     if len(fixed) < _LOCAL_HEADER.size:
         return None
-    magic, *_, name_length, extra_length = _LOCAL_HEADER.unpack(fixed)
+    magic, _, flags, method, _, _, crc32, packed, size, name_length, extra_length = _LOCAL_HEADER.unpack(fixed)
     name = file.read(name_length)
     if magic != _LOCAL_MAGIC or len(name) < name_length:
         return None
-    return name, _LOCAL_HEADER.size + name_length + extra_length
+    length = _LOCAL_HEADER.size + name_length + extra_length
+    return _LocalHeader(name, flags, method, crc32, packed, size, length)

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from packhouse.schemas.base import Digest, Document
-from packhouse.schemas.errors import PermanentError, explain
+from packhouse.schemas.errors import explain
 from packhouse.schemas.files import CANDIDATES, MANIFEST, MODELS_RANK, Manifest, ModelsRank, RankEntry
-from packhouse.schemas.onnx import external_locations
-from packhouse.worker.models.load import load_error
-from packhouse.worker.models.onnx import inside
 from packhouse.worker.package.archive import UNREADABLE, Archive
 from packhouse.worker.package.verify_candidate import candidate_faults, folder_of, main_file
+from packhouse.worker.package.verify_models import Watcher, model_faults
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 _EXTENSIONS: Final = "use_ort_extensions"
 
 
-class Check(Document):
+class Check(Document, frozen=True):
     """One law, and whether the package keeps it."""
 
     name: str
@@ -35,7 +33,7 @@ class Check(Document):
     """Each thing that is wrong, in a sentence."""
 
 
-class Report(Document):
+class Report(Document, frozen=True):
     """What came of verifying a package."""
 
     package: str
@@ -47,18 +45,6 @@ class Report(Document):
     checks: list[Check]
 
 
-class Watcher(Protocol):
-    """Is told how far the verification is."""
-
-    def stage(self, name: str, total: int) -> None:
-        """A new stage begins, with so many bytes to do."""
-        ...
-
-    def advance(self, count: int) -> None:
-        """So many bytes more are done."""
-        ...
-
-
 def verify(path: Path, *, shown: str, watcher: Watcher) -> Report:
     """Check a ZIP: its structure, every digest, the rank file, each candidate's folder, and that each model loads.
 
@@ -67,9 +53,7 @@ def verify(path: Path, *, shown: str, watcher: Watcher) -> Report:
     size = path.stat().st_size
     try:
         archive = Archive(path)
-    except UNREADABLE as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
+    except zipfile.BadZipFile as error:
         broken = Check(name="archive", state="failed", message="is not a whole ZIP file", findings=[str(error)])
         return Report(package=shown, ok=False, digest=None, bytes=size, files=0, checks=[broken])
     with archive:
@@ -173,55 +157,13 @@ class _Verification:
 
     def _check_models(self) -> list[str]:
         self._need_ranks()
-        faults: list[str] = []
-        loaded: dict[tuple[tuple[str, str], ...], str | None] = {}
         models = [entry for entry in self._ranks if entry.model.is_onnx]
         if not models:
             raise _Skipped("no ONNX model is ranked")
-        self._watcher.stage("models", 0)
-        unloadable = [entry for entry in models if entry.model.config.get(_EXTENSIONS)]
-        if len(unloadable) == len(models):
+        here = [entry for entry in models if not entry.model.config.get(_EXTENSIONS)]
+        if not here:
             raise _Skipped("the models need onnxruntime-extensions, which are not loaded here")
-        digests = self._need_manifest().digest_of_files()
-        for entry in models:
-            if entry in unloadable:
-                continue
-            try:
-                main = main_file(entry, self._archive.by_path)
-            except ValueError:
-                continue  # A finding of the ranks already.
-            with tempfile.TemporaryDirectory(prefix="packhouse-verify-") as folder:
-                error = self._load(main, Path(folder), digests, loaded)
-            if error is not None:
-                faults.append(f"rank {entry.rank}: {main} does not load: {error}")
-        return faults
-
-    def _load(
-        self, main: str, folder: Path, digests: dict[str, str], loaded: dict[tuple[tuple[str, str], ...], str | None]
-    ) -> str | None:
-        """Unpack a model with the files it refers to, and load it; equal models are loaded once."""
-        home, _, name = main.rpartition("/")
-        try:
-            self._archive.extract(main, folder / name)
-            paths: dict[str, str] = {}
-            for tensor in external_locations(str(folder / name), shown=main):
-                relative = inside(tensor.location)
-                path = f"{home}/{relative}"
-                if relative is None or path not in self._archive.by_path:
-                    return f"external data {tensor.location!r} is not in the package"
-                if path != main:
-                    paths[relative] = path
-            key = ((name, digests.get(main, "")), *((each, digests.get(path, "")) for each, path in paths.items()))
-            if key not in loaded or not all(digest for _, digest in key):
-                for relative, path in paths.items():
-                    self._archive.extract(path, folder / relative)
-                weights = sum(self._archive.by_path[path].file_size for path in (main, *paths.values()))
-                loaded[key] = load_error(str(folder / name), weights=weights)
-            return loaded[key]
-        except PermanentError as error:
-            return error.message
-        except UNREADABLE as error:
-            return str(error)
+        return list(model_faults(self._archive, here, self._need_manifest().digest_of_files(), self._watcher))
 
     def _document(self, path: str, model: type[_Model]) -> tuple[_Model | None, list[str]]:
         """A JSON file of the package, or what is wrong with it."""
@@ -253,4 +195,6 @@ def _check(name: str, law: str, step: Callable[[], list[str]]) -> Check:
         findings = step()
     except _Skipped as reason:
         return Check(name=name, state="skipped", message=f"not checked: {reason}")
+    except UNREADABLE as error:
+        findings = [f"it cannot be read: {error}"]
     return Check(name=name, state="failed" if findings else "ok", message=law, findings=findings)

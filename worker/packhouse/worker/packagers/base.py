@@ -52,7 +52,7 @@ class PackageJob:
         return locate(path, self.event, self.mapping)
 
 
-class Plan(Document):
+class Plan(Document, frozen=True):
     """What the first attempt decided, as JSON in the ledger. Each packager has a subclass of its own."""
 
     destination: str

@@ -30,7 +30,7 @@ _FOR_HEADERS: Final = 400
 """Bytes that an entry's headers may take beside its data; for the estimate of the whole file only."""
 
 
-class PlannedSource(Document):
+class PlannedSource(Document, frozen=True):
     """A model file as it was when the plan was made. ``shown`` is its path in the event's view."""
 
     shown: str
@@ -38,7 +38,7 @@ class PlannedSource(Document):
     mtime_ns: int
 
 
-class PlannedFile(Document):
+class PlannedFile(Document, frozen=True):
     """A file of the package: either ``made``, its text, or ``source``, the model file that it is."""
 
     path: str
@@ -52,7 +52,7 @@ class PlannedFile(Document):
         return self.source.size if self.source else len((self.made or "").encode())
 
 
-class ZipfilePlan(Plan):
+class ZipfilePlan(Plan, frozen=True):
     """Everything that the bytes of a ZIP depend on, beside the bytes of the models.
 
     No path of this worker is in it: another worker may have the storage elsewhere.
