@@ -65,7 +65,7 @@ class Stack:
         self._with_flower = flower
         self._say = say
         self._environment = {**os.environ, **(environment or {})}
-        self._settings = Settings()
+        self._settings = self._checked_settings()
         self._children: list[Child] = []
         self._ready = threading.Event()
         self._stopping = threading.Event()
@@ -85,7 +85,6 @@ class Stack:
 
     def start(self) -> Self:
         """Start everything and wait until it is ready."""
-        self._settings = self._checked_settings()
         self.folder.claim()
         self._thread.start()
         self._ready.wait()
