@@ -49,7 +49,7 @@ faults: setup ## Processes killed at the worst moments, over and over
 	$(PYTEST) -m "" tests/faults
 
 bench: setup ## How long it takes and how much memory
-	$(PYTEST) -m "" -s tests/bench
+	$(PYTEST) -m "" -s -o python_files="bench_*.py" tests/bench
 
 schemas: setup ## Write schemas/json from the code
 	$(BIN)/python -m packhouse.schemas.export schemas/json
