@@ -1,4 +1,4 @@
-"""What runs beside an engine: publish finished runs, and follow what becomes of them. Needs pydantic and redis alone."""
+"""What runs beside an engine: publish finished runs, follow what becomes of them. Needs pydantic and redis alone."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -13,13 +13,17 @@ from redis.exceptions import (
     AuthorizationError,
     BusyLoadingError,
     ClusterDownError,
-    ConnectionError as RedisConnectionError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
-    TimeoutError as RedisTimeoutError,
     TryAgainError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
 )
 from redis.retry import Retry
 
@@ -70,7 +74,7 @@ def shown(redis: Redis | str) -> str:
 
 
 @contextmanager
-def server_errors(redis: Redis | str) -> Iterator[None]:
+def server_errors(redis: Redis | str) -> Generator[None]:
     """Within it, what goes wrong with the server is raised as ``connection_failed`` or ``configuration_invalid``."""
     try:
         yield

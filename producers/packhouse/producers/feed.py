@@ -190,9 +190,10 @@ class StatusFeed:
         left = _BLOCK_SECONDS if deadline is None else min(_BLOCK_SECONDS, deadline - time.monotonic())
         try:
             with server_errors(self._redis):
-                answer: Any = self._redis.xread(dict(cursors), count=_COUNT, block=max(1, round(left * 1000)))
+                positions: dict[Any, Any] = {**cursors}
+                answer: Any = self._redis.xread(positions, count=_COUNT, block=max(1, round(left * 1000)))
         except TransientError:
-            time.sleep(max(0.0, min(_PAUSE_SECONDS * random.uniform(0.5, 1.0), left)))
+            time.sleep(max(0.0, min(_PAUSE_SECONDS * random.uniform(0.5, 1.0), left)))  # noqa: S311 - a pause is no secret
             return []
         by_stream = answer.items() if isinstance(answer, dict) else answer or []
         entries = [

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from packhouse.schemas.errors import ErrorCode, PermanentError
@@ -23,38 +24,38 @@ class FileCopier:
     def __init__(self, advance: Callable[[int], None]) -> None:
         """``advance`` is told the bytes of every step."""
         self._advance = advance
-        self._copies: dict[tuple[int, int], str] = {}
+        self._copies: dict[tuple[int, int], Path] = {}
 
-    def copy(self, source: str, destination: str) -> None:
+    def copy(self, source: Path, destination: Path) -> None:
         """Links are followed; the destination must not exist. Raises ``OSError``."""
-        status = os.stat(source)
+        status = source.stat()
         identity = (status.st_dev, status.st_ino)
         first = self._copies.get(identity)
         if not (first and _link(first, destination)):
-            self._first_copy(os.path.realpath(source), destination)
+            self._first_copy(source.resolve(), destination)
             self._copies[identity] = destination
         else:
             self._advance(status.st_size)
 
-    def moved(self, origin: str, target: str) -> None:
+    def moved(self, origin: Path, target: Path) -> None:
         """What was copied into the folder ``origin`` now lies in ``target``."""
         for identity, copy in self._copies.items():
-            if copy.startswith(origin + os.sep):
-                self._copies[identity] = target + copy.removeprefix(origin)
+            if copy.is_relative_to(origin):
+                self._copies[identity] = target / copy.relative_to(origin)
 
-    def _first_copy(self, source: str, destination: str) -> None:
-        with open(source, "rb") as reader:
+    def _first_copy(self, source: Path, destination: Path) -> None:
+        with source.open("rb") as reader:
             size = os.fstat(reader.fileno()).st_size
-            with open(destination, "xb") as writer:
+            with destination.open("xb") as writer:
                 if _clone(reader.fileno(), writer.fileno()):
                     os.fsync(writer.fileno())
                     self._advance(size)
                     return
-            os.unlink(destination)
+            destination.unlink()
             if _link(source, destination):
                 self._advance(size)
                 return
-            with open(destination, "xb") as writer:
+            with destination.open("xb") as writer:
                 while chunk := reader.read(_CHUNK):
                     writer.write(chunk)
                     self._advance(len(chunk))
@@ -63,7 +64,7 @@ class FileCopier:
 
 
 @contextmanager
-def writing_to(folder: str) -> Iterator[None]:
+def writing_to(folder: Path) -> Generator[None]:
     """Within it, what goes wrong with files is raised as ``disk_full`` or ``destination_unwritable``."""
     try:
         yield
@@ -79,7 +80,7 @@ def writing_to(folder: str) -> Iterator[None]:
         ) from error
 
 
-def sync_folder(folder: str) -> None:
+def sync_folder(folder: Path) -> None:
     """Bring a folder's list of names to disk, where the system can."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
@@ -105,9 +106,9 @@ def _clone(source: int, destination: int) -> bool:
     return True
 
 
-def _link(source: str, destination: str) -> bool:
+def _link(source: Path, destination: Path) -> bool:
     try:
-        os.link(source, destination)
+        destination.hardlink_to(source)
     except OSError:
         return False
     return True

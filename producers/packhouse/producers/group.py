@@ -43,8 +43,10 @@ class StatusGroup:
     def events(
         self, *, count: int = 100, timeout: float | None = None, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[tuple[str, AnyStatus]]:
-        """Entry ids and events: first what this reader was given before and did not acknowledge, then what dead
-        readers left, and new ones. Ends after ``timeout`` seconds, or soon after ``stop`` says so.
+        """Entry ids and events, to be acknowledged one by one.
+
+        First comes what this reader was given before and did not acknowledge, then what dead readers left, and new
+        ones. Ends after ``timeout`` seconds, or soon after ``stop`` says so.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         yield from self._own(count)

@@ -35,9 +35,7 @@ def read_packaging_configs(path: str | os.PathLike[str]) -> list[PackagingConfig
     try:
         return PACKAGING_CONFIGS.validate_python(config)
     except ValidationError as error:
-        raise invalid(
-            ErrorCode.PACKAGING_CONFIG_INVALID, str(path), explain(error, within=field), fix=_FIX
-        ) from None
+        raise invalid(ErrorCode.PACKAGING_CONFIG_INVALID, str(path), explain(error, within=field), fix=_FIX) from None
 
 
 def _packaging_part(value: Any) -> tuple[Any, str]:

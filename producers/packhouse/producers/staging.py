@@ -8,6 +8,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pydantic import JsonValue
@@ -30,45 +31,46 @@ class _Unit:
 
     name: str
     """The path of the model within the unit; empty for a folder, which the unit is then itself."""
-    files: dict[str, str] = field(default_factory=dict[str, str])
+    files: dict[str, Path] = field(default_factory=dict[str, Path])
 
     @property
     def key(self) -> str:
         """The same for the same files in the same state, so that staging twice gives the same paths."""
         digest = hashlib.sha256()
         for relative, source in sorted(self.files.items()):
-            status = os.stat(source)
-            state = (relative, os.path.realpath(source), str(status.st_size), str(status.st_mtime_ns))
+            status = source.stat()
+            state = (relative, str(source.resolve()), str(status.st_size), str(status.st_mtime_ns))
             digest.update("\0".join(state).encode("utf-8", "surrogateescape") + b"\0\0")
         return digest.hexdigest()[:_KEY_LENGTH]
 
     @property
     def size(self) -> int:
-        return sum(os.stat(source).st_size for source in self.files.values())
+        """Bytes of all files."""
+        return sum(source.stat().st_size for source in self.files.values())
 
 
 def stage(run: FinishedRun, folder: str | os.PathLike[str], *, progress: Progress | None = None) -> FinishedRun:
-    """The run with its candidates' models in ``folder``: copies that share blocks where the file system can, hard
-    links where that can, else whole copies. ONNX models take their external data with them.
+    """The run with its candidates' models in ``folder``, ONNX models with their external data.
 
-    The run's paths must be those of this machine. Each model appears under its name only once it is whole; what is
-    there already is not copied again, so that staging and publishing a run twice is still one run.
+    Copies share blocks where the file system can, are hard links where that can, else whole copies. The run's paths
+    must be those of this machine. Each model appears under its name only once it is whole; what is there already is
+    not copied again, so that staging and publishing a run twice is still one run.
 
     Raises ``PermanentError``: ``model_missing``, ``external_data_missing``, ``external_data_outside``,
     ``model_not_onnx``, ``destination_unwritable``, ``disk_full``; each names the node.
     """
-    target = os.path.abspath(folder)
+    target = Path(folder).absolute()
     units: dict[str, _Unit] = {}
     for node in (node for footprint in run.footprints for node in candidates(footprint)):
         for path in _model_paths(node):
             if path not in units:
-                units[path] = _survey(path, node)
+                units[path] = _survey(Path(path), node)
     staged = _copy_all(units, target, progress)
     footprints = [
         footprint.model_copy(update={"nodes": [_moved(node, staged) for node in footprint.nodes]})
         for footprint in run.footprints
     ]
-    directories = sorted({*run.engine.directories, target})
+    directories = sorted({*run.engine.directories, str(target)})
     engine = run.engine.model_copy(update={"directories": directories})
     return run.model_copy(update={"footprints": footprints, "engine": engine})
 
@@ -94,14 +96,15 @@ def _model_paths(node: Node) -> Iterator[str]:
     for each in configs:
         inner = each.get("config", each) if isinstance(each, dict) else None
         path = inner.get("model_path") if isinstance(inner, dict) else None
-        if isinstance(path, str) and os.path.isabs(path):
+        if isinstance(path, str) and Path(path).is_absolute():
             yield path
 
 
 def _moved(node: Node, staged: dict[str, str]) -> Node:
     if node.model is None:
         return node
-    return node.model_copy(update={"model": node.model.model_copy(update={"config": _replaced(node.model.config, staged)})})
+    model = node.model.model_copy(update={"config": _replaced(node.model.config, staged)})
+    return node.model_copy(update={"model": model})
 
 
 def _replaced(value: JsonValue, staged: dict[str, str]) -> JsonValue:
@@ -115,47 +118,39 @@ def _replaced(value: JsonValue, staged: dict[str, str]) -> JsonValue:
     }
 
 
-def _survey(path: str, node: Node) -> _Unit:
+def _survey(path: Path, node: Node) -> _Unit:
     """All files that belong to a model."""
-    if os.path.isdir(path):
-        return _Unit("", dict(_walk(path)))
-    if not os.path.isfile(path):
+    if path.is_dir():
+        files = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
+        return _Unit("", files)
+    if not path.is_file():
         raise PermanentError(
             ErrorCode.MODEL_MISSING,
             f"The model of {node.model_id!r} is not at {path}.",
             fix="Stage before the engine cleans its cache, on a machine that sees the engine's files.",
         )
-    unit = _Unit(os.path.basename(path), {os.path.basename(path): path})
-    if path.endswith(".onnx"):
-        for location in sorted({tensor.location for tensor in external_locations(path)}):
-            relative = os.path.normpath(location)
-            source = os.path.join(os.path.dirname(path), relative)
-            if os.path.isabs(relative) or relative.split(os.sep)[0] == os.pardir:
+    unit = _Unit(path.name, {path.name: path})
+    if path.suffix == ".onnx":
+        for location in sorted({tensor.location for tensor in external_locations(str(path))}):
+            relative = PurePosixPath(location)
+            if relative.is_absolute() or ".." in relative.parts:
                 raise PermanentError(
                     ErrorCode.EXTERNAL_DATA_OUTSIDE,
                     f"The model of {node.model_id!r} ({path}) has its data at {location!r}, outside of its folder.",
                     fix="Save the model with its external data beside it.",
                 )
-            if not os.path.isfile(source):
+            source = path.parent / relative
+            if not source.is_file():
                 raise PermanentError(
                     ErrorCode.EXTERNAL_DATA_MISSING,
                     f"The model of {node.model_id!r} ({path}) has data at {location!r}, and no such file is there.",
                     fix="Stage before the engine cleans its cache, or save the model again.",
                 )
-            unit.files[relative] = source
+            unit.files[str(relative)] = source
     return unit
 
 
-def _walk(folder: str) -> Iterator[tuple[str, str]]:
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            source = os.path.join(root, name)
-            if os.path.isfile(source):
-                yield os.path.relpath(source, folder), source
-
-
-def _copy_all(units: dict[str, _Unit], target: str, progress: Progress | None) -> dict[str, str]:
+def _copy_all(units: dict[str, _Unit], target: Path, progress: Progress | None) -> dict[str, str]:
     total = sum(unit.size for unit in units.values())
     done = 0
 
@@ -168,32 +163,32 @@ def _copy_all(units: dict[str, _Unit], target: str, progress: Progress | None) -
     copier = FileCopier(advance)
     staged: dict[str, str] = {}
     for path, unit in units.items():
-        place = os.path.join(target, unit.key)
+        place = target / unit.key
         with writing_to(target):
-            if os.path.isdir(place):
+            if place.is_dir():
                 advance(unit.size)
             else:
                 _copy_unit(unit, place, copier)
-        staged[path] = os.path.join(place, unit.name) if unit.name else place
+        staged[path] = str(place / unit.name)
     return staged
 
 
-def _copy_unit(unit: _Unit, place: str, copier: FileCopier) -> None:
-    unfinished = f"{os.path.dirname(place)}/.{os.path.basename(place)}.{secrets.token_hex(4)}"
+def _copy_unit(unit: _Unit, place: Path, copier: FileCopier) -> None:
+    unfinished = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     try:
+        unfinished.mkdir(parents=True)
         for relative, source in unit.files.items():
-            destination = os.path.join(unfinished, relative)
-            os.makedirs(os.path.dirname(destination), exist_ok=True)
+            destination = unfinished / relative
+            destination.parent.mkdir(parents=True, exist_ok=True)
             copier.copy(source, destination)
-        os.makedirs(unfinished, exist_ok=True)
         sync_folder(unfinished)
         try:
-            os.rename(unfinished, place)
+            unfinished.rename(place)
         except OSError:
             # Somebody else was faster, with the same files; anything else is an error.
-            if not os.path.isdir(place):
+            if not place.is_dir():
                 raise
         copier.moved(unfinished, place)
-        sync_folder(os.path.dirname(place))
+        sync_folder(place.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -44,7 +44,7 @@ def text(value: object) -> str:
 
 def read_event(fields: Mapping[Any, Any] | None) -> AnyStatus | None:
     """The event of an entry; None for an entry that was deleted, or holds what this version does not know."""
-    value = fields and (fields.get(FIELD.encode()) or fields.get(FIELD))
+    value: Any = (fields.get(FIELD.encode()) or fields.get(FIELD)) if fields else None
     if not value:
         return None
     try:

@@ -30,12 +30,12 @@ _IN_A_LINE: Final[Mapping[str, str]] = {
 class LazyGroup(click.Group):
     """A group whose commands are the entry points ``packhouse.commands``."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Ours in the order in which a person meets them, then those of other distributions."""
         names = {entry.name for entry in metadata.entry_points(group=COMMANDS)}
         return [name for name in _IN_A_LINE if name in names] + sorted(names - set(_IN_A_LINE))
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """The command, imported; None if there is none of that name."""
         for entry in metadata.entry_points(group=COMMANDS, name=cmd_name):
             try:
@@ -64,7 +64,8 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Begin with `packhouse up`, and in another shell `packhouse publish OUTPUT_DIR --packaging-config FILE --wait`.",
+    epilog="Begin with `packhouse up`; then, in another shell, `packhouse publish OUTPUT_DIR --packaging-config FILE "
+    "--wait`.",
 )
 @click.version_option(package_name="packhouse", message="%(prog)s %(version)s")
 def packhouse() -> None:
@@ -90,7 +91,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # The reader of the output has gone (| head): nothing is left to say, nor to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.FAILED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a defect is reported as one
         if os.environ.get(TRACEBACK):
             traceback.print_exc()
         click.echo(f"error [{ErrorCode.INTERNAL_ERROR}]: {type(error).__name__}: {error}", err=True)

@@ -17,7 +17,7 @@ from packhouse.schemas.paths import PathRule
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-class PathRuleType(click.ParamType):
+class PathRuleType(click.ParamType[Any]):
     """``FROM=TO``."""
 
     name = "FROM=TO"
@@ -30,7 +30,7 @@ class PathRuleType(click.ParamType):
             self.fail(f"{error.message} {error.fix}", param, ctx)
 
 
-class RuntimeType(click.ParamType):
+class RuntimeType(click.ParamType[Any]):
     """``NAME==VERSION``."""
 
     name = "NAME==VERSION"
@@ -45,7 +45,7 @@ class RuntimeType(click.ParamType):
             self.fail(f"{error.message} {error.fix}", param, ctx)
 
 
-class AcceleratorType(click.ParamType):
+class AcceleratorType(click.ParamType[Any]):
     """``DEVICE-EP``."""
 
     name = "DEVICE-EP"
@@ -84,7 +84,7 @@ def reading_options(command: _Command) -> _Command:
 def stack_options(command: _Command) -> _Command:
     """How the stack is found."""
     for option in (
-        click.option("--namespace", metavar="NAME", help="The namespace of the stack's keys. Default: the stack's own."),
+        click.option("--namespace", metavar="NAME", help="Namespace of the stack's keys. Default: the stack's own."),
         click.option("--redis-url", metavar="URL", help="The server's address. Default: PACKHOUSE_REDIS_URL."),
         click.option(
             "--data-dir",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ import click
 from packhouse.producers.cli import exits
 from packhouse.producers.cli.options import (
     OUTPUT_DIR,
-    AcceleratorType,
     PathRuleType,
     RuntimeType,
     default_source,
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--wait", is_flag=True, help="Wait for the packages, show their progress and what came of them.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="With --wait: give up after S seconds.")
-@click.option("--json", "as_json", is_flag=True, help="Print the final status event alone (without --wait, the receipt).")
+@click.option("--json", "as_json", is_flag=True, help="Print the final event alone (without --wait, the receipt).")
 @click.option(
     "--map",
     "rules",
@@ -67,12 +65,18 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Take the runtimes, and Olive's version, from the Python environment that this command runs in.",
 )
-@click.option("--stage-to", type=click.Path(file_okay=False, path_type=Path), help="First copy the models to a folder that stays.")
-@click.option("--run-id", metavar="ID", help="The run's id. Default: made from the content, so twice the same is one run.")
+@click.option(
+    "--stage-to",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="First copy the models to this folder, one that stays when the engine cleans up.",
+)
+@click.option(
+    "--run-id", metavar="ID", help="The run's id. Default: made from the content, so twice the same is one run."
+)
 @click.option("--again", is_flag=True, help="Package once more what was packaged before, as a new run.")
 @click.option("--source", metavar="NAME", help="Who ran it. Default: this machine.")
 @stack_options
-def publish(
+def publish(  # noqa: PLR0913 - one parameter an option
     output_dir: Path,
     packaging_file: Path,
     *,
@@ -124,7 +128,7 @@ def publish(
             return exits.SUCCEEDED
         final = _wait(feed, receipt, timeout)
     if earlier and earlier.id == final.id:
-        click.echo(f"run {final.subject} was published before; this is its outcome. --again packages it anew.", err=True)
+        click.echo(f"run {final.subject} was published before: this is its outcome. See also --again.", err=True)
     if as_json:
         click.echo(final.model_dump_json(exclude_none=True))
     else:
@@ -143,7 +147,7 @@ def _placed(run: FinishedRun, mapping: PathMap, stage_to: Path | None) -> Finish
         return mapped(run, mapping)
     models = [node.model for footprint in run.footprints for node in candidates(footprint)]
     # The command may run where the engine did, or where the worker does: whose paths are there, those are staged.
-    if any(os.path.exists(model.model_path or "") for model in models if model) or not mapping.rules:
+    if any(Path(model.model_path).exists() for model in models if model and model.model_path) or not mapping.rules:
         return mapped(_with_bar(stage, run, stage_to), mapping)
     return _with_bar(stage, mapped(run, mapping), stage_to)
 

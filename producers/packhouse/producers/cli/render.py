@@ -15,6 +15,7 @@ from packhouse.schemas.footprint import Metrics
 from packhouse.schemas.ranking import LeftOut, RankedCandidate
 from packhouse.schemas.status import CompletedEvent, FinalEvent, PackageResult, PackageState, RunState
 
+_STEP = 1024
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STATE_STYLE = {
     RunState.SUCCEEDED: "bold green",
@@ -37,9 +38,9 @@ def size(count: int | None) -> str:
         return ""
     value = float(count)
     for unit in _UNITS:
-        if value < 1024 or unit == _UNITS[-1]:
+        if value < _STEP or unit == _UNITS[-1]:
             return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
+        value /= _STEP
     return ""
 
 
@@ -143,7 +144,7 @@ def _objectives(candidates: Sequence[RankedCandidate]) -> list[str]:
 
 def _value(metrics: Metrics | None, name: str) -> str:
     metric = (metrics or {}).get(name)
-    return "–" if metric is None or metric.value is None else f"{metric.value:.6g}"
+    return "-" if metric is None or metric.value is None else f"{metric.value:.6g}"
 
 
 def show_runs(out: Console, runs: Sequence[tuple[RunRef, str, datetime | None]]) -> None:

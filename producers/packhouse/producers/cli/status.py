@@ -95,7 +95,7 @@ def _one(feed: StatusFeed, run_id: str, source: str | None, *, follow: bool, as_
     known = [event for event in events if event.source == run.source]
     if final is None and not known and not follow:
         click.echo(f"error: there is no run {run}, or no worker has seen it yet.", err=True)
-        click.echo("fix: See packhouse status for the runs there are; publish --wait and status --follow wait.", err=True)
+        click.echo("fix: packhouse status lists the runs there are; --follow waits for this one.", err=True)
         return exits.FAILED
     if final is None and follow:
         for event in feed.watch(run):

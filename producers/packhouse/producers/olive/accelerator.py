@@ -34,7 +34,7 @@ _QNN_LIBRARY = re.compile(r"(?:lib)?qnn(cpu|gpu|htp)(?:\.(?:dll|so))?", re.IGNOR
 
 
 def split_prefix(prefix: str) -> tuple[str | None, Accelerator | None]:
-    """The output name and the accelerator of ``digits_cpu-openvino`` or ``cpu-cpu``; a part that is not there is None."""
+    """Output name and accelerator of ``digits_cpu-openvino`` or ``cpu-cpu``; a part that is not there is None."""
     match = _PREFIX.fullmatch(prefix)
     if match:
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -80,7 +81,7 @@ def _in_value(key: str, value: JsonValue) -> Iterator[str]:
 
 
 def _of_path(key: str, path: str) -> Iterator[str]:
-    if os.path.isdir(path):
+    if Path(path).is_dir():
         if _FOLDER_KEY.fullmatch(key) or len(components(path)) >= _OWN:
             yield path
         if _FILE_KEY.fullmatch(key):
@@ -92,18 +93,19 @@ def _of_path(key: str, path: str) -> Iterator[str]:
 
 
 def _exists(path: str) -> bool:
-    return len(components(path)) >= _OWN and os.path.exists(path)
+    return len(components(path)) >= _OWN and Path(path).exists()
 
 
 def _shared(directories: set[str]) -> Iterator[str]:
     """For every two directories that have it, the deepest one that both lie in."""
     known = sorted(directories, key=components)
     # Sorted by components, the deepest ancestor that a directory shares with any other it shares with a neighbour.
-    for one, other in zip(known, known[1:], strict=False):
+    for one, other in pairwise(known):
         if is_windows(one) != is_windows(other):
             continue
-        pairs = zip(components(one), components(other), strict=False)
-        depth = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(components(one)), len(components(other))))
+        ours, theirs = components(one), components(other)
+        pairs = enumerate(zip(ours, theirs, strict=False))
+        depth = next((at for at, (a, b) in pairs if a != b), min(len(ours), len(theirs)))
         if depth >= _OWN:
             shortened = one
             while len(components(shortened)) > depth:

@@ -9,9 +9,9 @@ a folder per accelerator where there are several (0.7 to 0.9), ``footprint.json`
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from packhouse.producers.olive.accelerator import split_prefix
@@ -26,81 +26,78 @@ _FILE = re.compile(r"(?:(?P<prefix>.+?)_)??(?P<kind>pareto_frontier_|output_)?fo
 class FootprintFiles:
     """The files of one accelerator and output name, by absolute path."""
 
-    folder: str
+    folder: Path
     output_name: str | None
     accelerator: Accelerator | None
     """As the names of file or folder say it; None where they do not."""
-    full: str | None = None
-    selections: list[str] = field(default_factory=list[str])
+    full: Path | None = None
+    selections: list[Path] = field(default_factory=list[Path])
     """Files that hold what the run put out: the frontier of its search, or its outputs."""
 
 
-def find_footprints(output_dir: str) -> list[FootprintFiles]:
+def find_footprints(output_dir: Path) -> list[FootprintFiles]:
     """The footprint files of an output_dir, in the order of their names.
 
     Raises ``PermanentError``: ``output_not_found`` where there is no such folder or no footprint in it,
     ``output_invalid`` where a file is there without the one that belongs to it.
     """
     found = _in_folder(output_dir, None)
-    for name in _listing(output_dir):
-        folder = os.path.join(output_dir, name)
-        output_name, accelerator = split_prefix(name)
-        if accelerator is not None and output_name is None and os.path.isdir(folder):
+    for folder in _listing(output_dir):
+        output_name, accelerator = split_prefix(folder.name)
+        if accelerator is not None and output_name is None and folder.is_dir():
             found += _in_folder(folder, accelerator)
     for files in found:
         if files.full is None:
             raise output_invalid(
-                files.selections[0], [("", "the footprints of all models, written after it, are not there (yet)")]
+                str(files.selections[0]), [("", "the footprints of all models, written after it, are not there (yet)")]
             )
     if not found:
         raise _nothing_there(output_dir)
     return found
 
 
-def read_json(path: str) -> RawFootprint:
+def read_json(path: Path) -> RawFootprint:
     """The object in a file. ``NaN`` and ``Infinity`` are read as Python's json writes them.
 
     Raises ``PermanentError``: ``output_not_found``, ``output_invalid``.
     """
     try:
-        with open(path, "rb") as file:
-            value: Any = json.loads(file.read())
+        value: Any = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise PermanentError(
             ErrorCode.OUTPUT_NOT_FOUND, f"There is no file {path}.", fix="Give the output_dir of a run that has ended."
         ) from None
     except OSError as error:
-        raise output_invalid(path, [("", f"cannot be read: {error.strerror}")]) from error
+        raise output_invalid(str(path), [("", f"cannot be read: {error.strerror}")]) from error
     except (ValueError, RecursionError) as error:
         reason = f"is no JSON, or only half of it was written: {error}"
-        raise output_invalid(path, [("", reason)]) from error
+        raise output_invalid(str(path), [("", reason)]) from error
     if not isinstance(value, dict):
-        raise output_invalid(path, [("", "must be an object of model ids and nodes")])
+        raise output_invalid(str(path), [("", "must be an object of model ids and nodes")])
     return value
 
 
-def _listing(folder: str) -> list[str]:
+def _listing(folder: Path) -> list[Path]:
     try:
-        return sorted(os.listdir(folder))
+        return sorted(folder.iterdir())
     except FileNotFoundError:
         message, fix = f"There is no folder {folder}.", "Give the output_dir of an Olive run."
     except NotADirectoryError:
-        message, fix = f"{folder} is a file.", f"Give the folder: {os.path.dirname(folder)}."
+        message, fix = f"{folder} is a file.", f"Give the folder: {folder.parent}."
     except OSError as error:
         message, fix = f"{folder} cannot be read: {error.strerror}.", "Give yourself the right to read it."
     raise PermanentError(ErrorCode.OUTPUT_NOT_FOUND, message, fix=fix)
 
 
-def _in_folder(folder: str, accelerator: Accelerator | None) -> list[FootprintFiles]:
+def _in_folder(folder: Path, accelerator: Accelerator | None) -> list[FootprintFiles]:
     found: dict[str, FootprintFiles] = {}
-    for name in _listing(folder):
-        match = _FILE.fullmatch(name)
+    for path in _listing(folder):
+        match = _FILE.fullmatch(path.name)
         if not match:
             continue
         prefix = match["prefix"] or ""
         output_name, named = split_prefix(prefix)
         files = found.setdefault(prefix, FootprintFiles(folder, output_name, accelerator or named))
-        path = os.path.join(folder, name)
         if match["kind"]:
             files.selections.append(path)
         else:
@@ -108,12 +105,8 @@ def _in_folder(folder: str, accelerator: Accelerator | None) -> list[FootprintFi
     return list(found.values())
 
 
-def _nothing_there(output_dir: str) -> PermanentError:
-    below = [
-        os.path.join(output_dir, name)
-        for name in _listing(output_dir)
-        if os.path.isdir(os.path.join(output_dir, name)) and _in_folder(os.path.join(output_dir, name), None)
-    ]
+def _nothing_there(output_dir: Path) -> PermanentError:
+    below = [folder for folder in _listing(output_dir) if folder.is_dir() and _in_folder(folder, None)]
     hint = f" There are some in {below[0]}: give that folder." if below else ""
     return PermanentError(
         ErrorCode.OUTPUT_NOT_FOUND,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, TypedDict, Unpack
 
 from packhouse.producers.olive.accelerator import derive
 from packhouse.producers.olive.nodes import output_invalid, read_nodes
 from packhouse.producers.olive.output import read_footprints
-from packhouse.producers.olive.run import build_run
+from packhouse.producers.olive.run import absolute, build_run
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.events import FinishedRun, Package
@@ -64,10 +65,10 @@ def from_workflow_output(
     Up to 0.9.3 the object does not hold the whole lineage: that is then read from the files in ``output_dir``.
     Raises ``PermanentError``: ``accelerator_unknown``, ``output_invalid``, ``output_not_found``.
     """
-    folder = os.path.abspath(output_dir)
+    folder = absolute(output_dir)
     footprint = getattr(workflow_output, "footprint", None)
     if footprint is None:
-        return build_run(_of_devices(workflow_output, folder), output_dir=folder, **options)
+        return build_run(_of_devices(workflow_output, folder), output_dir=str(folder), **options)
     raw = _raw(footprint)
     for model in workflow_output.output_models:
         # Olive points this one, and not the node, to the copy that it saved in output_dir.
@@ -75,7 +76,8 @@ def from_workflow_output(
             raw[model.model_id] = {**raw[model.model_id], "model_config_data": model.olive_model_config}
     nodes = read_nodes(raw, "the footprint of the WorkflowOutput", set(footprint.output_model_ids or ()))
     accelerator = _accelerator(workflow_output.accelerator_spec, nodes)
-    return build_run({accelerator: nodes}, output_dir=folder, **options)
+    result: dict[Accelerator, list[Node]] = dict.fromkeys([accelerator], nodes)
+    return build_run(result, output_dir=str(folder), **options)
 
 
 def from_footprints(
@@ -87,7 +89,7 @@ def from_footprints(
     is read from the files in ``output_dir``. A whole footprint, as in the engine's ``footprints``, needs no files.
     Raises ``PermanentError``: ``accelerator_unknown``, ``output_invalid``, ``output_not_found``.
     """
-    folder = os.path.abspath(output_dir)
+    folder = absolute(output_dir)
     result: dict[Accelerator, list[Node]] = {}
     for spec, footprint in footprints.items():
         where = f"the footprint of {spec}"
@@ -96,7 +98,7 @@ def from_footprints(
         nodes = read_nodes(raw, where, None if whole else set(raw))
         accelerator = _accelerator(spec, nodes)
         result[accelerator] = nodes if whole else _completed(nodes, accelerator, folder)
-    return build_run(result, output_dir=folder, **options)
+    return build_run(result, output_dir=str(folder), **options)
 
 
 def _raw(footprint: OliveFootprint) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def _accelerator(spec: OliveAccelerator, nodes: list[Node]) -> Accelerator:
         ) from error
 
 
-def _completed(outputs: list[Node], accelerator: Accelerator, output_dir: str) -> list[Node]:
+def _completed(outputs: list[Node], accelerator: Accelerator, output_dir: Path) -> list[Node]:
     """The nodes of the files, with those that the run put out in their places."""
     found = {str(key): nodes for key, nodes in read_footprints(output_dir).items()}.get(str(accelerator), [])
     by_id = {node.model_id: node.model_copy(update={"is_output": False}) for node in found}
@@ -135,7 +137,7 @@ def _completed(outputs: list[Node], accelerator: Accelerator, output_dir: str) -
     return list(by_id.values())
 
 
-def _of_devices(workflow_output: Any, output_dir: str) -> dict[Accelerator, list[Node]]:
+def _of_devices(workflow_output: Any, output_dir: Path) -> dict[Accelerator, list[Node]]:
     """Olive 0.9.2 and 0.9.3: output models by device and execution provider."""
     result: dict[Accelerator, list[Node]] = {}
     ids: dict[str, set[str]] = {}
@@ -145,12 +147,11 @@ def _of_devices(workflow_output: Any, output_dir: str) -> dict[Accelerator, list
         result.setdefault(accelerator, [])
     only = next(iter(result)) if len(result) == 1 else None
     found = {str(key): nodes for key, nodes in read_footprints(output_dir, accelerator=only).items()}
-    for accelerator in result:
+    for accelerator, nodes in result.items():
         marked = ids[str(accelerator)]
-        result[accelerator] = [
-            node.model_copy(update={"is_output": node.model_id in marked}) for node in found.get(str(accelerator), [])
-        ]
-        if not marked <= {node.model_id for node in result[accelerator]}:
+        for node in found.get(str(accelerator), []):
+            nodes.append(node.model_copy(update={"is_output": node.model_id in marked}))
+        if not marked <= {node.model_id for node in nodes}:
             raise PermanentError(
                 ErrorCode.OUTPUT_NOT_FOUND,
                 f"{output_dir} does not hold the footprints of this run's {accelerator}.",

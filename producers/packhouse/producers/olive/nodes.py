@@ -34,7 +34,8 @@ def read_nodes(raw: RawFootprint, where: str, outputs: set[str] | None = None) -
         try:
             nodes.append(Node.model_validate(_normal(model_id, value, outputs)))
         except ValidationError as error:
-            raise output_invalid(where, [(_olive_field(field), text) for field, text in explain(error, within=model_id)])
+            complaints = [(_olive_field(field), text) for field, text in explain(error, within=model_id)]
+            raise output_invalid(where, complaints) from None
     return nodes
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from packhouse.producers.olive.accelerator import derive
 from packhouse.producers.olive.files import FootprintFiles, find_footprints, read_json
 from packhouse.producers.olive.nodes import RawFootprint, output_invalid, read_nodes
-from packhouse.producers.olive.run import build_run
+from packhouse.producers.olive.run import absolute, build_run
 from packhouse.producers.olive.saved import saved_models
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.errors import ErrorCode, PermanentError
@@ -18,7 +19,7 @@ from packhouse.schemas.packaging import PackagingConfig
 from packhouse.schemas.paths import PathMap
 
 
-def read_output_dir(
+def read_output_dir(  # noqa: PLR0913 - each is a fact that the files may not hold
     path: str | os.PathLike[str],
     *,
     packaging_config: list[PackagingConfig] | None = None,
@@ -38,10 +39,10 @@ def read_output_dir(
 
     Raises ``PermanentError``: ``output_not_found``, ``output_invalid`` (file and field named), ``accelerator_unknown``.
     """
-    output_dir = os.path.abspath(path)
+    output_dir = absolute(path)
     return build_run(
         read_footprints(output_dir, accelerator=accelerator, output_name=output_name),
-        output_dir=output_dir,
+        output_dir=str(output_dir),
         packaging_config=packaging_config,
         mapping=mapping,
         top=top,
@@ -52,13 +53,13 @@ def read_output_dir(
 
 
 def read_footprints(
-    output_dir: str, *, accelerator: Accelerator | str | None = None, output_name: str | None = None
+    output_dir: Path, *, accelerator: Accelerator | str | None = None, output_name: str | None = None
 ) -> dict[Accelerator, list[Node]]:
     """The nodes of every accelerator, in the order in which Olive went through the accelerators."""
     given = _given(accelerator)
     groups: dict[str, tuple[Accelerator, dict[str, Node], str]] = {}
     for files in _named(find_footprints(output_dir), output_name, output_dir):
-        nodes, where = _nodes(files), files.full or files.folder
+        nodes, where = _nodes(files), str(files.full)
         found = files.accelerator or given or derive(nodes, where)
         if given is not None and given != found:
             raise PermanentError(
@@ -86,7 +87,7 @@ def _given(accelerator: Accelerator | str | None) -> Accelerator | None:
         ) from None
 
 
-def _named(found: list[FootprintFiles], output_name: str | None, output_dir: str) -> list[FootprintFiles]:
+def _named(found: list[FootprintFiles], output_name: str | None, output_dir: Path) -> list[FootprintFiles]:
     if output_name is None:
         return found
     fitting = [files for files in found if files.output_name == output_name]
@@ -101,8 +102,8 @@ def _named(found: list[FootprintFiles], output_name: str | None, output_dir: str
 
 
 def _nodes(files: FootprintFiles) -> list[Node]:
-    assert files.full is not None, "find_footprints lets nothing else through"
-    raw = dict(read_json(files.full))
+    # find_footprints gives only those that have this file.
+    raw = dict(read_json(files.full or files.folder))
     outputs: set[str] | None = None
     for path in files.selections:
         selected = read_json(path)
@@ -113,7 +114,7 @@ def _nodes(files: FootprintFiles) -> list[Node]:
         raw.update({model_id: node for model_id, node in selected.items() if model_id not in raw})
     if outputs is None and not _is_marked(raw):
         outputs = saved_models(files, raw)
-    return read_nodes(raw, files.full, outputs)
+    return read_nodes(raw, str(files.full), outputs)
 
 
 def _is_everything(selected: RawFootprint) -> bool:
@@ -139,7 +140,7 @@ def _join(known: dict[str, Node], nodes: list[Node], where: str, first: str) -> 
         ):
             raise output_invalid(
                 where,
-                [(node.model_id, f"is another model, or measured otherwise, in {first}: publish one output name alone")],
+                [(node.model_id, f"is another model, or measured otherwise, in {first}: name one with --output-name")],
             )
         else:
             merged = {"is_output": before.is_output or node.is_output, "metrics": before.metrics or node.metrics}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import JsonValue, ValidationError
@@ -65,9 +67,7 @@ def mapped(run: FinishedRun, mapping: PathMap) -> FinishedRun:
         footprint.model_copy(update={"nodes": [_mapped_node(node, mapping) for node in footprint.nodes]})
         for footprint in run.footprints
     ]
-    moved = run.model_copy(
-        update={"paths": "worker", "output_dir": mapping(run.output_dir), "footprints": footprints}
-    )
+    moved = run.model_copy(update={"paths": "worker", "output_dir": mapping(run.output_dir), "footprints": footprints})
     both = [side for rule in mapping.rules for side in (rule.origin, rule.target)]
     return with_directories(moved, both)
 
@@ -87,3 +87,8 @@ def _mapped_value(value: JsonValue, mapping: PathMap) -> JsonValue:
     if isinstance(value, dict):
         return {name: _mapped_value(item, mapping) for name, item in value.items()}
     return value
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """A path of this machine, absolute. Links stay: they may be how the worker knows the folder too."""
+    return Path(os.path.normpath(Path(path).absolute()))

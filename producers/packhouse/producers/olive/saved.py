@@ -1,12 +1,12 @@
 """Which models a 0.6 run without search put out: those that it saved in a folder per pass flow.
 
-There ``{prefix}_model.json`` is the model's configuration with the paths of the saved copy, ``{prefix}_metrics.json`` the
-metrics of the flow's last model. Neither names the model's id, so it is found by what they say.
+There ``{prefix}_model.json`` is the model's configuration with the paths of the saved copy,
+``{prefix}_metrics.json`` the metrics of the flow's last model. Neither names the model's id, so it is found by what
+they say.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -21,16 +21,16 @@ _METRICS: Final = "_metrics.json"
 def saved_models(files: FootprintFiles, nodes: RawFootprint) -> set[str] | None:
     """The ids of the saved models, or None where there are none or one cannot be told from its siblings."""
     found: set[str] = set()
-    for flow in sorted(entry.path for entry in os.scandir(files.folder) if entry.is_dir()):
-        for name in sorted(os.listdir(flow)):
-            if not name.endswith(_MODEL) or split_prefix(name.removesuffix(_MODEL))[1] != files.accelerator:
-                continue
-            metrics_file = os.path.join(flow, name.removesuffix(_MODEL) + _METRICS)
-            metrics = read_json(metrics_file) if os.path.isfile(metrics_file) else None
-            alike = _alike(read_json(os.path.join(flow, name)), metrics, nodes)
-            if len(alike) != 1:
-                return None
-            found |= alike
+    for file in sorted(files.folder.glob(f"*/*{_MODEL}")):
+        prefix = file.name.removesuffix(_MODEL)
+        if split_prefix(prefix)[1] != files.accelerator:
+            continue
+        metrics_file = file.with_name(prefix + _METRICS)
+        metrics = read_json(metrics_file) if metrics_file.is_file() else None
+        alike = _alike(read_json(file), metrics, nodes)
+        if len(alike) != 1:
+            return None
+        found |= alike
     return found or None
 
 
