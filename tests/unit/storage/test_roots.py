@@ -123,8 +123,8 @@ def test_a_missing_file_has_the_code_that_was_asked_for(root: Path) -> None:
     roots = Roots([str(root)])
     (root / "file").write_text("")
     (root / "dangling").symlink_to("nowhere")
-    for path in ("none", "none/none", "file/below", "dangling", "x" * 300):
-        assert refusal(roots, root / path).code is ErrorCode.MODEL_MISSING
+    for path in ("none", "none/none", "file/below", "file/", "file/.", "dangling", "x" * 300):
+        assert refusal(roots, f"{root}/{path}").code is ErrorCode.MODEL_MISSING
     with pytest.raises(PermanentError) as caught:
         roots.open_file(at(root / "none"), missing=ErrorCode.EXTERNAL_DATA_MISSING)
     assert caught.value.code is ErrorCode.EXTERNAL_DATA_MISSING

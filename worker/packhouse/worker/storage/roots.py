@@ -147,7 +147,7 @@ def _follow(trail: _Trail, roots: Sequence[Root], location: Location, *, create:
                 ahead = deque(_start(trail, roots, tuple(ahead), shown))
         elif stat.S_ISDIR(status.st_mode):
             trail.down(name, shown)
-        elif ahead:
+        elif ahead or location.path.endswith(("/", "/.")):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         else:
             return Place(trail.fds[-1], name, status, _joined(trail.real(name)))
