@@ -340,3 +340,30 @@ def test_the_unfinished_zip_is_hidden_until_it_is_whole(farm, tmp_path: Path, mo
         ("zip.poured", [".Models.zip.abcdef-0-a1.partial"], poured.bytes),
         ("zip.renamed", [path.name], poured.bytes),
     ]
+
+
+@pytest.mark.parametrize("engine", ["C:\\Olive Work", "\\\\nas\\olive"])
+def test_a_run_of_an_engine_on_windows_is_packaged_and_told_of_in_its_own_spelling(
+    farm, model: Model, monkeypatch, engine: str
+) -> None:
+    mapping = type(farm.mapping).parse([f"{engine}={farm.root}"])
+    monkeypatch.setattr(type(farm), "mapping", mapping)
+    model(farm.root / "cache" / "a" / "net.onnx", external="w/net.bin")
+    model(farm.root / "cache" / "b" / "net.onnx", external="net.bin")
+    event = farm.made_up(
+        {"model_path": f"{engine}\\cache\\a\\net.onnx"},
+        {"model_path": f"{engine}\\cache\\b", "onnx_file_name": "net.onnx"},
+        output_dir=f"{engine}\\out",
+        engine={"name": "olive"},
+    )
+    node = event.footprints[0].nodes[1]
+    node.model.config["extra"] = f"{engine.lower()}/scripts/a.py"
+    job, packager = farm.job(event), ZipfilePackager()
+    poured = packager.pour(job, packager.plan(job))
+    assert poured.path == f"{engine}\\out\\Models.zip"
+    files = contents(farm.root / "out" / "Models.zip")
+    assert f"{poured.models[0]}/w/net.bin" in files
+    assert f"{poured.models[1]}/net.bin" in files
+    config = document(files, "models_rank.json")[0]["model_config"]["config"]
+    assert config["extra"] == "<engine>/scripts/a.py"
+    assert all(b"olive" not in data.lower().replace(b'"name": "olive"', b"") for data in files.values())

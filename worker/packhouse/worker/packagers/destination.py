@@ -14,7 +14,6 @@ from typing import Final
 
 from packhouse.schemas.base import Digest
 from packhouse.schemas.files import MANIFEST, Manifest
-from packhouse.schemas.paths import is_windows
 from packhouse.schemas.status import Replaced
 from packhouse.worker.package.manifest import package_digest
 from packhouse.worker.packagers.base import PackageJob
@@ -31,14 +30,6 @@ def output_folder(job: PackageJob) -> Generator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def shown_path(job: PackageJob, name: str) -> str:
-    """The path of a file in ``output_dir`` as the event's sender writes it."""
-    folder = job.event.output_dir
-    if is_windows(folder) and "/" not in folder:
-        return folder.rstrip("\\") + "\\" + name
-    return f"{folder.rstrip('/')}/{name}"
 
 
 def real_path(folder_fd: int) -> str:

@@ -17,7 +17,7 @@ from packhouse.worker.package.manifest import Sized, manifest_bytes, manifest_he
 from packhouse.worker.package.scrub import Scrubber
 from packhouse.worker.package.tree import Made, ModelFile, PackageTree
 from packhouse.worker.packagers.base import PackageJob, Plan, Poured
-from packhouse.worker.packagers.destination import look_at_replaced, output_folder, real_path, shown_path
+from packhouse.worker.packagers.destination import look_at_replaced, output_folder, real_path
 from packhouse.worker.storage.deflating import worth_deflating, worth_deflating_bytes
 from packhouse.worker.storage.digest import FileDigest
 from packhouse.worker.storage.failures import not_read
@@ -109,7 +109,7 @@ class ZipfilePackager:
 
         Raises ``PermanentError`` (``model_changed``, ``disk_full``, …) and ``TransientError``.
         """
-        shown = shown_path(job, plan.name)
+        shown = job.locate(job.event.output_dir).child(plan.name).shown
         total = sum(file.size for file in plan.files)
         with output_folder(job) as folder_fd:
             discard_stale(folder_fd, plan.name, job.tag, job.token)

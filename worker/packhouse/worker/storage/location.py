@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 from packhouse.schemas.base import is_url
 from packhouse.schemas.events import FinishedRun
-from packhouse.schemas.paths import PathMap
+from packhouse.schemas.paths import PathMap, is_windows
 
 
 @dataclass(frozen=True)
 class Location:
     """A file or folder: ``path`` is where the worker has it, ``shown`` what the event calls it.
 
-    Only ``shown`` is put into statuses and error messages.
+    Only ``shown`` is put into statuses and error messages. Places below and above are spelled as the sender would, so
+    that ``locate`` finds them by their ``shown`` too.
     """
 
     path: str
@@ -21,18 +22,25 @@ class Location:
 
     def child(self, relative: str) -> Location:
         """A place below this one; ``relative`` uses forward slashes."""
-        return Location(f"{self.path.rstrip('/')}/{relative}", f"{self.shown.rstrip('/')}/{relative}")
+        separator = _separator(self.shown)
+        shown = f"{self.shown.rstrip(separator)}{separator}{relative.replace('/', separator)}"
+        return Location(f"{self.path.rstrip('/')}/{relative}", shown)
 
     @property
     def parent(self) -> Location:
         """The folder that this lies in."""
-        shown = self.shown.replace("\\", "/") if "/" not in self.shown else self.shown
-        return Location(self.path.rpartition("/")[0] or "/", shown.rpartition("/")[0] or "/")
+        shown = self.shown.rpartition(_separator(self.shown))[0]
+        return Location(self.path.rpartition("/")[0] or "/", shown or "/")
 
     @property
     def name(self) -> str:
         """The last component."""
         return self.path.rpartition("/")[2]
+
+
+def _separator(shown: str) -> str:
+    """What stands before the last component."""
+    return "\\" if is_windows(shown) and shown.rfind("\\") > shown.rfind("/") else "/"
 
 
 def locate(path: str, event: FinishedRun, mapping: PathMap) -> Location:
