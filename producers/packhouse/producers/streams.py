@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from packhouse.schemas.errors import ErrorCode
 from packhouse.schemas.events import RunRef
 from packhouse.schemas.keys import FIELD
 from packhouse.schemas.status import (
@@ -63,11 +64,18 @@ def is_ours(final: FinalEvent, content_digest: str | None, event_id: str | None)
     """Whether a final event of the run is about this content, or rejects this very event.
 
     The run id may have been used before for other content: that run's final event is not the answer. Without a
-    digest any final event is.
+    digest any final event of the run itself is.
     """
     if isinstance(final, RejectedEvent) and event_id is not None and final.data.event_id == event_id:
         return True
-    return content_digest is None or final.data.content_digest == content_digest
+    if content_digest is None:
+        return not is_refusal(final)
+    return final.data.content_digest == content_digest
+
+
+def is_refusal(event: AnyStatus) -> bool:
+    """Whether this rejects a second run of the same id: the run that had the id first goes on regardless."""
+    return isinstance(event, RejectedEvent) and event.data.error.code is ErrorCode.RUN_ID_REUSED
 
 
 def is_about(event: AnyStatus, run: RunRef | None) -> bool:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from packhouse.schemas.accelerator import Accelerator
+from packhouse.schemas.errors import Problem
 from packhouse.schemas.events import RunRef
 from packhouse.schemas.footprint import Metrics
 from packhouse.schemas.ranking import LeftOut, RankedCandidate
@@ -23,7 +24,7 @@ _STATE_STYLE = {
     RunState.FAILED: "bold red",
     RunState.NOTHING_TO_PACKAGE: "bold yellow",
 }
-_LEAST_WIDTH = 120
+_LEAST_WIDTH = 160
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -49,7 +50,7 @@ def show_final(out: Console, final: FinalEvent) -> None:
     if not isinstance(final, CompletedEvent):
         out.print(Text(f"run {final.subject} was rejected", style="bold red"))
         for problem in final.data.problems or [final.data.error]:
-            out.print(Text(f"error [{problem.code}]: {problem.message}"), Text(f"fix: {problem.fix}"), sep="\n")
+            _show_problem(out, problem)
         return
     data = final.data
     state = str(data.state).replace("_", " ")
@@ -58,12 +59,17 @@ def show_final(out: Console, final: FinalEvent) -> None:
         Text(f" in {data.timings.seconds:.1f} s"), sep="",
     )  # fmt: skip
     if data.error:
-        out.print(Text(f"error [{data.error.code}]: {data.error.message}"), Text(f"fix: {data.error.fix}"), sep="\n")
+        _show_problem(out, data.error)
     if data.packages:
         _show_packages(out, data.packages)
     show_ranking(out, data.candidates, data.left_out, everything=data.state is RunState.NOTHING_TO_PACKAGE)
     for warning in data.warnings:
         out.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def _show_problem(out: Console, problem: Problem) -> None:
+    out.print(Text(f"error [{problem.code}]: {problem.message}"), soft_wrap=True)
+    out.print(Text(f"fix: {problem.fix}"), soft_wrap=True)
 
 
 def _show_packages(out: Console, packages: Sequence[PackageResult]) -> None:
@@ -110,25 +116,23 @@ def show_ranking(
         for name in objectives:
             table.add_column(name, justify="right", overflow="fold")
         table.add_column("goals", no_wrap=True)
-        table.add_column("reason", overflow="fold")
         for candidate in candidates:
             goals = "" if candidate.goals_met is None else "met" if candidate.goals_met else "not met"
             values = [_value(candidate.metrics, name) for name in objectives]
-            table.add_row(
-                str(candidate.rank), str(candidate.accelerator), Text(candidate.model_id), *values, goals,
-                Text(candidate.reason),
-            )  # fmt: skip
+            table.add_row(str(candidate.rank), str(candidate.accelerator), Text(candidate.model_id), *values, goals)
         out.print(table)
+        for candidate in candidates:
+            out.print(Text(f"{candidate.rank:>6}  {candidate.reason}"), soft_wrap=True)
     if everything:
         for each in left_out:
-            out.print(Text(f"left out: {each.model_id} ({each.accelerator}) {each.message}"))
+            out.print(Text(f"left out: {each.model_id} ({each.accelerator}) {each.message}"), soft_wrap=True)
     elif left_out:
         counts: dict[tuple[Accelerator, str], int] = {}
         for each in left_out:
             key = (each.accelerator, str(each.reason).replace("_", " "))
             counts[key] = counts.get(key, 0) + 1
         kinds = ", ".join(f"{count} {reason} ({accelerator})" for (accelerator, reason), count in counts.items())
-        out.print(Text(f"{len(left_out)} left out: {kinds}", style="dim"))
+        out.print(Text(f"{len(left_out)} left out: {kinds}", style="dim"), soft_wrap=True)
 
 
 def _objectives(candidates: Sequence[RankedCandidate]) -> list[str]:

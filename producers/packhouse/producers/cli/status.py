@@ -117,9 +117,11 @@ def _one(feed: StatusFeed, run_id: str, source: str | None, *, follow: bool, as_
 
 def state_of(events: list[AnyStatus]) -> str:
     """Where a run stands after these events, in a few words."""
-    finals = [event for event in events if isinstance(event, CompletedEvent | RejectedEvent)]
-    if finals:
-        last = finals[-1]
+    from packhouse.producers.streams import is_refusal
+
+    own = [event for event in events if not is_refusal(event)] or events
+    last = own[-1]
+    if isinstance(last, CompletedEvent | RejectedEvent):
         return str(last.data.state).replace("_", " ") if isinstance(last, CompletedEvent) else "rejected"
     asked = next((len(event.data.packages) for event in events if isinstance(event, AcceptedEvent)), None)
     ended = sum(isinstance(event, PackageSucceededEvent | PackageFailedEvent) for event in events)
