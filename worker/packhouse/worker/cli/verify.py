@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from packhouse.worker.package.verify import Check, Report
+    from packhouse.worker.package.verify import Report
 
 _MARKS: Final = {"ok": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("-", "yellow")}
 _FINDINGS_SHOWN: Final = 20
@@ -49,7 +49,7 @@ def verify(context: click.Context, package: Path, *, as_json: bool) -> None:
 def _tell(report: Report) -> None:
     for check in report.checks:
         mark, colour = _MARKS[check.state]
-        click.echo(f"{click.style(mark, fg=colour)} {check.name:<10} {_message(check)}")
+        click.echo(f"{click.style(mark, fg=colour)} {check.name:<10} {check.message}")
         for finding in check.findings[:_FINDINGS_SHOWN]:
             click.echo(f"    {finding}")
         if len(check.findings) > _FINDINGS_SHOWN:
@@ -60,10 +60,6 @@ def _tell(report: Report) -> None:
         click.secho(summary, fg="green")
     else:
         click.secho(f"{report.package} is NOT sound: {count} finding{'s' if count != 1 else ''}", fg="red")
-
-
-def _message(check: Check) -> str:
-    return check.message if check.state != "failed" else f"NOT: {check.message}"
 
 
 class _Silent:

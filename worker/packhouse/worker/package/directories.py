@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from packhouse.schemas.base import is_absolute, is_url
@@ -25,7 +25,7 @@ def engine_directories(event: FinishedRun, mapping: PathMap) -> tuple[str, ...]:
     name, the outermost: where several lie side by side, the one that they share.
     """
     other = mapping if event.paths == "engine" else mapping.reversed()
-    known = [event.output_dir, *_named(event)]
+    known = list(dict.fromkeys([event.output_dir, *_named(event)]))
     views = [known, [other(path) for path in known]]
     declared = {*event.engine.directories, event.output_dir}
     declared |= {other(path) for path in declared}
@@ -59,26 +59,25 @@ def _paths(value: Any) -> Iterator[str]:
 
 def _outermost(directories: Iterable[str]) -> Iterator[str]:
     """What the directories that share their first two components have in common, and those that are shorter."""
-    groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    groups: dict[tuple[str, ...], dict[tuple[str, ...], str]] = defaultdict(dict)
     for directory in directories:
-        groups[components(directory)[:_ANCESTOR]].add(directory)
+        parts = components(directory)
+        groups[parts[:_ANCESTOR]].setdefault(parts, directory)
     for key, group in groups.items():
-        if len(key) < _ANCESTOR or is_url(next(iter(group))):
-            yield from group
+        if len(key) < _ANCESTOR or is_url(next(iter(group.values()))):
+            yield from group.values()
         else:
-            yield _shared(sorted(group))
+            yield _shared(group)
 
 
-def _shared(directories: list[str]) -> str:
-    """The deepest directory that all lie in or are; they share at least one component."""
-    depth = len(components(directories[0]))
-    for directory in directories[1:]:
-        pairs = zip(components(directories[0]), components(directory), strict=False)
-        depth = min(depth, next((at for at, (a, b) in enumerate(pairs) if a != b), len(components(directory))))
-    shortened = directories[0]
-    while len(components(shortened)) > depth:
-        shortened = _parent(shortened)
-    return shortened
+def _shared(group: Mapping[tuple[str, ...], str]) -> str:
+    """The deepest directory that all of a group lie in or are: what the first and the last in order share, all do."""
+    first, last = min(group), max(group)
+    depth = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    directory = group[first]
+    for _ in range(len(first) - depth):
+        directory = _parent(directory)
+    return directory
 
 
 def _parent(path: str) -> str:

@@ -20,6 +20,7 @@ from packhouse.worker.package.verify_models import Watcher, model_faults
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+_SOUND: Final = "is a sound ZIP file with safe paths"
 _EXTENSIONS: Final = "use_ort_extensions"
 
 
@@ -54,7 +55,7 @@ def verify(path: Path, *, shown: str, watcher: Watcher) -> Report:
     try:
         archive = Archive(path)
     except zipfile.BadZipFile as error:
-        broken = Check(name="archive", state="failed", message="is not a whole ZIP file", findings=[str(error)])
+        broken = Check(name="archive", state="failed", message=_SOUND, findings=[str(error)])
         return Report(package=shown, ok=False, digest=None, bytes=size, files=0, checks=[broken])
     with archive:
         verification = _Verification(archive, watcher)
@@ -79,7 +80,7 @@ class _Verification:
 
     def run(self) -> list[Check]:
         steps: list[tuple[str, str, Callable[[], list[str]]]] = [
-            ("archive", "is a sound ZIP file with safe paths", self._archive.faults),
+            ("archive", _SOUND, self._archive.faults),
             ("manifest", "manifest.json is there and valid", self._check_manifest),
             ("files", "holds the files of the manifest and no others", self._check_presence),
             ("digests", "every file has the size and sha256 of the manifest", self._check_digests),
