@@ -81,7 +81,7 @@ class Packager(Protocol):
     """The ``Plan`` subclass that ``plan`` returns and ``pour`` takes."""
 
     def plan(self, job: PackageJob) -> Any:
-        """Look at the models and decide everything that the bytes of the package depend on. Writes nothing.
+        """Look at the models and decide everything that the bytes of the package depend on. Writes no file.
 
         Raises ``PermanentError`` and ``TransientError``.
         """
