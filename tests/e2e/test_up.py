@@ -69,7 +69,7 @@ def test_a_signal_ends_it_with_status_0_and_no_process_is_left(tmp_path: Path, n
 def test_a_signal_while_it_starts_ends_it_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "packhouse.producers.cli", "up", "--data-dir", "stack"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        wait_for(lambda: (tmp_path / "stack/logs/worker-1.log").exists(), what="the first worker's start")
+        wait_for((tmp_path / "stack/logs/worker-1.log").exists, what="the first worker's start")
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "")
@@ -188,24 +188,19 @@ def test_flowers_memory_may_be_torn(tmp_path: Path) -> None:
 
 
 def test_a_command_is_not_started_for_a_parent_that_is_gone() -> None:
-    script = tether.__file__
-    gone = subprocess.run(
-        [sys.executable, "-I", "-S", script, "1", "/bin/echo", "ran"], capture_output=True, check=False
-    )
+    command = [sys.executable, "-I", "-S", tether.__file__, "1", "/bin/echo", "ran"]
+    gone = subprocess.run(command, capture_output=True, check=False)
     assert (gone.returncode, gone.stdout) == (1, b"")
 
 
-def test_a_tethered_command_dies_with_its_parent(tmp_path: Path) -> None:
-    parent = subprocess.Popen(
-        [
-            sys.executable, "-c",
-            "import os, subprocess, sys\n"
-            f"child = subprocess.Popen([sys.executable, {tether.__file__!r}, str(os.getpid()), '/bin/sleep', '600'])\n"
-            "print(child.pid, flush=True)\n"
-            "child.wait()\n",
-        ],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def test_a_tethered_command_dies_with_its_parent() -> None:
+    script = (
+        "import os, subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, {tether.__file__!r}, str(os.getpid()), '/bin/sleep', '600'])\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     with parent:
         assert parent.stdout
         child = psutil.Process(int(parent.stdout.readline()))

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,14 +32,17 @@ class _Run:
 
     @property
     def output_dir(self) -> Path:
+        """What the engine put out."""
         return self.folder / "output_dir"
 
     @property
     def config(self) -> Path:
+        """The packages that are asked for."""
         return self.folder / "packaging.json"
 
     @property
     def packages(self) -> list[Path]:
+        """The packages that are to come."""
         return [self.output_dir / f"{name}.zip" for name in self.names]
 
 
@@ -59,9 +61,7 @@ def main(samples: Path = Path("tests/data"), home: Path = Path(".packhouse/demo"
         with stack:
             _say(f"Redis  {stack.redis_url}")
             _say(f"Flower {stack.flower_url}  (while this runs)")
-            environment = {**os.environ, "PACKHOUSE_REDIS_URL": stack.redis_url}
-            environment["PACKHOUSE_NAMESPACE"] = stack.keys.namespace
-            failed = [run.folder.name for run in runs if not _package(run, environment)]
+            failed = [run.folder.name for run in runs if not _package(run, stack.folder.path)]
     except PackhouseError as error:
         _say(describe(error.problem))
         return 5
@@ -72,7 +72,8 @@ def main(samples: Path = Path("tests/data"), home: Path = Path(".packhouse/demo"
     _say("All packages were made and verified. They stay here:")
     for run in runs:
         for package in run.packages:
-            _say(f"  {package}")
+            _say(f"  {_short(package)}")
+    _say(f"\nThe stack has stopped. To look at Flower again: packhouse up --data-dir {_short(stack.folder.path)}")
     return 0
 
 
@@ -83,25 +84,31 @@ def _copy(sample: Path, folder: Path, names: tuple[str, ...]) -> _Run:
     return run
 
 
-def _package(run: _Run, environment: Mapping[str, str]) -> bool:
-    """Rank, publish and verify one run. Returns whether everything is as it should be."""
-    output = str(run.output_dir)
-    publish = ["publish", output, "--packaging-config", str(run.config), "--map", f"{_ENGINE_ROOT}={run.folder}"]
+def _package(run: _Run, data_dir: Path) -> bool:
+    """Publish a run and verify its packages. Returns whether everything is as it should be."""
     _say(f"\n━━━ {run.folder.name}")
-    good = _call(["rank", output], environment) and _call([*publish, "--wait", "--timeout", "300"], environment)
+    where = ["--map", f"{_ENGINE_ROOT}={run.folder}", "--data-dir", _short(data_dir)]
+    request = ["publish", _short(run.output_dir), "--packaging-config", _short(run.config), *where]
+    good = _call([*request, "--wait", "--timeout", "300"])
     for package in run.packages:
         if package.is_file():
-            good = _call(["verify", str(package)], environment) and good
+            good = _call(["verify", _short(package)]) and good
         else:
             _say(f"{package} is missing")
             good = False
     return good
 
 
-def _call(arguments: list[str], environment: Mapping[str, str]) -> bool:
+def _call(arguments: list[str]) -> bool:
     _say(f"\n$ packhouse {shlex.join(arguments)}")
     program = str(Path(sys.executable).with_name("packhouse"))
-    return subprocess.run([program, *arguments], env=dict(environment), check=False).returncode == 0
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PACKHOUSE_")}
+    return subprocess.run([program, *arguments], env=environment, check=False).returncode == 0
+
+
+def _short(path: Path) -> str:
+    """The path as one would type it here."""
+    return os.path.relpath(path)
 
 
 def _say(line: str) -> None:
