@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, dataclass_transform
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 _WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 _URL = re.compile(r"^(https|azureml)://[^/]+/")
 
 
-class Document(BaseModel, frozen=True):
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field,))
+class Document(BaseModel):
     """A frozen JSON document that knows all of its fields: an unknown one is an error, not noise.
 
     Numbers that JSON cannot say travel as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
     """
 
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 def canonical_json(value: Any) -> bytes:
