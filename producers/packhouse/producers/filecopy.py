@@ -19,23 +19,26 @@ _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
 class FileCopier:
-    """Copies files; one that it has copied before becomes a hard link to its first copy."""
+    """Copies files by taking over their blocks, else as hard links, else byte by byte.
+
+    A file that was copied before becomes a hard link to its first copy. Nothing becomes a hard link that may not.
+    """
 
     def __init__(self, advance: Callable[[int], None]) -> None:
         """``advance`` is told the bytes of every step."""
         self._advance = advance
         self._copies: dict[tuple[int, int], Path] = {}
 
-    def copy(self, source: Path, destination: Path) -> None:
+    def copy(self, source: Path, destination: Path, *, may_link: bool) -> None:
         """Links are followed; the destination must not exist. Raises ``OSError``."""
         status = source.stat()
-        identity = (status.st_dev, status.st_ino)
-        first = self._copies.get(identity)
-        if not (first and _link(first, destination)):
-            self._first_copy(source.resolve(), destination)
-            self._copies[identity] = destination
-        else:
-            self._advance(status.st_size)
+        if may_link:
+            first = self._copies.get((status.st_dev, status.st_ino))
+            if first and _link(first, destination):
+                self._advance(status.st_size)
+                return
+            self._copies[status.st_dev, status.st_ino] = destination
+        self._first_copy(source.resolve(), destination, may_link=may_link)
 
     def moved(self, origin: Path, target: Path) -> None:
         """What was copied into the folder ``origin`` now lies in ``target``."""
@@ -43,7 +46,7 @@ class FileCopier:
             if copy.is_relative_to(origin):
                 self._copies[identity] = target / copy.relative_to(origin)
 
-    def _first_copy(self, source: Path, destination: Path) -> None:
+    def _first_copy(self, source: Path, destination: Path, *, may_link: bool) -> None:
         with source.open("rb") as reader:
             size = os.fstat(reader.fileno()).st_size
             with destination.open("xb") as writer:
@@ -52,7 +55,7 @@ class FileCopier:
                     self._advance(size)
                     return
             destination.unlink()
-            if _link(source, destination):
+            if may_link and _link(source, destination):
                 self._advance(size)
                 return
             with destination.open("xb") as writer:

@@ -23,15 +23,18 @@ Progress = Callable[[int, int], None]
 """Is told the bytes that are staged, and those that there are to stage."""
 
 _KEY_LENGTH: Final = 16
+_ONNX: Final = ".onnx"
 
 
 @dataclass
 class _Unit:
-    """A model as it is staged: files by their path relative to the unit, and which of them the model is."""
+    """What is staged together, and becomes visible at once: a folder, or the models and data that lie in one.
 
-    name: str
-    """The path of the model within the unit; empty for a folder, which the unit is then itself."""
+    ``files`` are by their path in the unit. ``data`` are those of them that hold a model's external data.
+    """
+
     files: dict[str, Path] = field(default_factory=dict[str, Path])
+    data: set[str] = field(default_factory=set[str])
 
     @property
     def key(self) -> str:
@@ -57,15 +60,19 @@ def stage(run: FinishedRun, folder: str | os.PathLike[str], *, progress: Progres
     not copied again, so that staging and publishing a run twice is still one run.
 
     Raises ``PermanentError``: ``model_missing``, ``external_data_missing``, ``external_data_outside``,
-    ``model_not_onnx``, ``destination_unwritable``, ``disk_full``; each names the node.
+    ``model_not_onnx``, ``destination_unwritable``, ``disk_full``; each names the model.
     """
     target = Path(folder).absolute()
-    units: dict[str, _Unit] = {}
+    folders: dict[Path, _Unit] = {}
+    names: dict[str, tuple[Path, str]] = {}
     for node in (node for footprint in run.footprints for node in candidates(footprint)):
-        for path in _model_paths(node):
-            if path not in units:
-                units[path] = _survey(Path(path), node)
-    staged = _copy_all(units, target, progress)
+        for text in _model_paths(node):
+            path = Path(text)
+            # Models that lie in one folder may share their data: together they take it along once.
+            names[text] = (path, "") if path.is_dir() else (path.parent, path.name)
+            _survey(path, node, folders.setdefault(names[text][0], _Unit()))
+    places = _copy_all(folders, target, progress)
+    staged = {text: str(places[folder] / name) for text, (folder, name) in names.items()}
     footprints = [
         footprint.model_copy(update={"nodes": [_moved(node, staged) for node in footprint.nodes]})
         for footprint in run.footprints
@@ -118,39 +125,49 @@ def _replaced(value: JsonValue, staged: dict[str, str]) -> JsonValue:
     }
 
 
-def _survey(path: Path, node: Node) -> _Unit:
-    """All files that belong to a model."""
+def _survey(path: Path, node: Node, unit: _Unit) -> None:
+    """Adds all files that belong to a model."""
     if path.is_dir():
-        files = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
-        return _Unit("", files)
+        unit.files.update({file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()})
+        for relative in [name for name in unit.files if name.endswith(_ONNX)]:
+            inner = PurePosixPath(relative).parent
+            unit.data.update(str(inner / each) for each in _external_data(path / relative, node))
+        return
     if not path.is_file():
         raise PermanentError(
             ErrorCode.MODEL_MISSING,
             f"The model of {node.model_id!r} is not at {path}.",
             fix="Stage before the engine cleans its cache, on a machine that sees the engine's files.",
         )
-    unit = _Unit(path.name, {path.name: path})
-    if path.suffix == ".onnx":
-        for location in sorted({tensor.location for tensor in external_locations(str(path))}):
-            relative = PurePosixPath(location)
-            if relative.is_absolute() or ".." in relative.parts:
-                raise PermanentError(
-                    ErrorCode.EXTERNAL_DATA_OUTSIDE,
-                    f"The model of {node.model_id!r} ({path}) has its data at {location!r}, outside of its folder.",
-                    fix="Save the model with its external data beside it.",
-                )
-            source = path.parent / relative
-            if not source.is_file():
-                raise PermanentError(
-                    ErrorCode.EXTERNAL_DATA_MISSING,
-                    f"The model of {node.model_id!r} ({path}) has data at {location!r}, and no such file is there.",
-                    fix="Stage before the engine cleans its cache, or save the model again.",
-                )
-            unit.files[str(relative)] = source
-    return unit
+    unit.files[path.name] = path
+    if path.suffix == _ONNX:
+        data = {each: path.parent / each for each in _external_data(path, node)}
+        unit.files.update(data)
+        unit.data.update(data)
 
 
-def _copy_all(units: dict[str, _Unit], target: Path, progress: Progress | None) -> dict[str, str]:
+def _external_data(path: Path, node: Node) -> list[str]:
+    """Where a model has its data, relative to its folder. Raises for what is not there, or not in the folder."""
+    found: set[str] = set()
+    for location in sorted({tensor.location for tensor in external_locations(str(path))}):
+        relative = PurePosixPath(location)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise PermanentError(
+                ErrorCode.EXTERNAL_DATA_OUTSIDE,
+                f"The model of {node.model_id!r} ({path}) has its data at {location!r}, outside of its folder.",
+                fix="Save the model with its external data beside it.",
+            )
+        if not (path.parent / relative).is_file():
+            raise PermanentError(
+                ErrorCode.EXTERNAL_DATA_MISSING,
+                f"The model of {node.model_id!r} ({path}) has data at {location!r}, and no such file is there.",
+                fix="Stage before the engine cleans its cache, or save the model again.",
+            )
+        found.add(str(relative))
+    return sorted(found)
+
+
+def _copy_all(units: dict[Path, _Unit], target: Path, progress: Progress | None) -> dict[Path, Path]:
     total = sum(unit.size for unit in units.values())
     done = 0
 
@@ -161,16 +178,16 @@ def _copy_all(units: dict[str, _Unit], target: Path, progress: Progress | None) 
             progress(done, total)
 
     copier = FileCopier(advance)
-    staged: dict[str, str] = {}
-    for path, unit in units.items():
+    places: dict[Path, Path] = {}
+    for folder, unit in units.items():
         place = target / unit.key
         with writing_to(target):
             if place.is_dir():
                 advance(unit.size)
             else:
                 _copy_unit(unit, place, copier)
-        staged[path] = str(place / unit.name)
-    return staged
+        places[folder] = place
+    return places
 
 
 def _copy_unit(unit: _Unit, place: Path, copier: FileCopier) -> None:
@@ -180,7 +197,8 @@ def _copy_unit(unit: _Unit, place: Path, copier: FileCopier) -> None:
         for relative, source in unit.files.items():
             destination = unfinished / relative
             destination.parent.mkdir(parents=True, exist_ok=True)
-            copier.copy(source, destination)
+            # The onnx library refuses to read external data that has a second hard link, here or in the cache.
+            copier.copy(source, destination, may_link=relative not in unit.data)
         sync_folder(unfinished)
         try:
             unfinished.rename(place)
