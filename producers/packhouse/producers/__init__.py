@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from packhouse.producers.feed import StatusFeed
     from packhouse.producers.group import StatusGroup
-    from packhouse.producers.publish import Receipt, publish
+    from packhouse.producers.publishing import Receipt, publish
     from packhouse.producers.staging import stage
 
 __all__ = ["Receipt", "StatusFeed", "StatusGroup", "publish", "stage"]
 
-_HOMES = {"Receipt": "publish", "StatusFeed": "feed", "StatusGroup": "group", "publish": "publish", "stage": "staging"}
+_HOMES = {"Receipt": "publishing", "StatusFeed": "feed", "StatusGroup": "group", "publish": "publishing", "stage": "staging"}
 
 
 def __getattr__(name: str) -> Any:

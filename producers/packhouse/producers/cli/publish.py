@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from packhouse.producers.feed import StatusFeed
-    from packhouse.producers.publish import Receipt
+    from packhouse.producers.publishing import Receipt
     from packhouse.schemas.status import FinalEvent
 
     Stage = Callable[..., FinishedRun]
@@ -105,7 +105,7 @@ def publish(  # noqa: PLR0913 - one parameter an option
     from packhouse.producers.feed import StatusFeed
     from packhouse.producers.olive.output import read_output_dir
     from packhouse.producers.packaging_file import read_packaging_configs
-    from packhouse.producers.publish import publish as put_into_queue
+    from packhouse.producers.publishing import publish as put_into_queue
     from packhouse.producers.runtimes import detect, joined, olive_version
 
     configs = read_packaging_configs(packaging_file)
