@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Receipt", "StatusFeed", "StatusGroup", "publish", "stage"]
 
-_HOMES = {"Receipt": "publishing", "StatusFeed": "feed", "StatusGroup": "group", "publish": "publishing", "stage": "staging"}
+_HOMES = {
+    "Receipt": "publishing",
+    "StatusFeed": "feed",
+    "StatusGroup": "group",
+    "publish": "publishing",
+    "stage": "staging",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -51,7 +51,7 @@ class StatusGroup:
         deadline = None if timeout is None else time.monotonic() + timeout
         yield from self._own(count)
         next_takeover = 0.0
-        while not stop() and (deadline is None or time.monotonic() < deadline):
+        while True:
             entries: list[tuple[str, Any]] = []
             if time.monotonic() >= next_takeover:
                 entries = self._guarded(lambda: self._take_over(count))
@@ -60,6 +60,8 @@ class StatusGroup:
             block = max(1, round(min(_BLOCK_SECONDS, left, self._takeover / 4) * 1000))
             entries = entries or self._guarded(lambda block=block: self._fetch(">", count, block))
             yield from self._deliver(entries)
+            if stop() or (deadline is not None and time.monotonic() >= deadline):
+                return
 
     def ack(self, *entry_ids: str) -> None:
         """These entries are dealt with, and do not come again. Raises ``TransientError`` (``connection_failed``)."""

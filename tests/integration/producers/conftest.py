@@ -60,12 +60,14 @@ class Worker:
         return self.reject(event, error)
 
     def reject(self, event: RunFinished, error: dict[str, Any]) -> str:
-        status = RejectedEvent.model_validate({
-            "id": f"{event.id}/rejected",
-            "source": event.source,
-            "subject": event.subject,
-            "data": {"event_id": event.id, "content_digest": event.content_digest, "error": error},
-        })
+        status = RejectedEvent.model_validate(
+            {
+                "id": f"{event.id}/rejected",
+                "source": event.source,
+                "subject": event.subject,
+                "data": {"event_id": event.id, "content_digest": event.content_digest, "error": error},
+            }
+        )
         return self._add(self.keys.status, status.model_dump_json(exclude_none=True))
 
     def noise(self, text: str) -> str:
