@@ -114,7 +114,9 @@ class StatusFeed:
         deadline = None if timeout is None else time.monotonic() + timeout
         streams = [self._keys.status, self._keys.progress] if progress else [self._keys.status]
         start = _START if after is None else f"{after.partition('-')[0]}-0"
-        looked = self._look(run, content_digest, event_id)
+        looked: FinalEvent | None = None
+        if after is None:
+            looked = self._look(run, content_digest, event_id)
 
         def ended() -> bool:
             # The final event may have left the stream, or the server lost the stream's end: the key has it too.
@@ -175,8 +177,11 @@ class StatusFeed:
     ) -> Iterator[tuple[str, AnyStatus]]:
         """``stop`` is asked after every batch, ``idle`` where nothing came; each may end it."""
         seen = Seen()
+        # At first what there is, without waiting for more: the answer may be there, in the stream or in the key.
+        patience = 0.0
         while True:
-            entries = self._read(cursors, deadline)
+            entries = self._read(cursors, patience if deadline is None else min(patience, deadline - time.monotonic()))
+            patience = _BLOCK_SECONDS
             for stream, entry, fields in entries:
                 cursors[stream] = entry
                 event = read_event(fields)
@@ -185,15 +190,14 @@ class StatusFeed:
             if stop() or (deadline is not None and time.monotonic() >= deadline) or (not entries and idle()):
                 return
 
-    def _read(self, cursors: dict[str, str], deadline: float | None) -> list[tuple[str, str, Any]]:
-        """Entries of all streams in the order of their ids; none after a second, or after an error and a pause."""
-        left = _BLOCK_SECONDS if deadline is None else min(_BLOCK_SECONDS, deadline - time.monotonic())
+    def _read(self, cursors: dict[str, str], seconds: float) -> list[tuple[str, str, Any]]:
+        """Entries of all streams in the order of their ids; none after so long, or after an error and a pause."""
         try:
             with server_errors(self._redis):
                 positions: dict[Any, Any] = {**cursors}
-                answer: Any = self._redis.xread(positions, count=_COUNT, block=max(1, round(left * 1000)))
+                answer: Any = self._redis.xread(positions, count=_COUNT, block=max(1, round(seconds * 1000)))
         except TransientError:
-            time.sleep(max(0.0, min(_PAUSE_SECONDS * random.uniform(0.5, 1.0), left)))  # noqa: S311 - a pause is no secret
+            time.sleep(max(0.0, min(_PAUSE_SECONDS * random.uniform(0.5, 1.0), seconds)))  # noqa: S311 - a pause is no secret
             return []
         by_stream = answer.items() if isinstance(answer, dict) else answer or []
         entries = [

@@ -93,13 +93,12 @@ class Bars:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._no_longer_waiting()
         self._progress.stop()
 
     def show(self, event: AnyStatus) -> None:
         """An event has come."""
-        if self._waiting is not None:
-            self._progress.remove_task(self._waiting)
-            self._waiting = None
+        self._no_longer_waiting()
         if isinstance(event, AcceptedEvent):
             for package in event.data.packages:
                 self._bar(package, "waiting")
@@ -113,6 +112,11 @@ class Bars:
             self._bar(event.data, "succeeded", completed=done, total=done)
         elif isinstance(event, PackageFailedEvent):
             self._bar(event.data, "failed")
+
+    def _no_longer_waiting(self) -> None:
+        if self._waiting is not None:
+            self._progress.remove_task(self._waiting)
+            self._waiting = None
 
     def _bar(self, package: PackageRef, stage: str, completed: int | None = None, total: int | None = None) -> None:
         title = _title(package)
