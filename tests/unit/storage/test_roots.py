@@ -173,7 +173,7 @@ def test_a_folder_that_may_be_passed_but_not_listed_is_passed(open_folder: Path,
         ("https://account.blob.example/container/m.onnx", ErrorCode.LOCATION_UNSUPPORTED),
         ("azureml://datastores/d/paths/m.onnx", ErrorCode.LOCATION_UNSUPPORTED),
         ("/root\0/m", ErrorCode.PATH_FORBIDDEN),
-        ("/root/\ud800", ErrorCode.PATH_FORBIDDEN),
+        ("/models/\ud800", ErrorCode.PATH_FORBIDDEN),
         ("", ErrorCode.PATH_FORBIDDEN),
     ],
 )
