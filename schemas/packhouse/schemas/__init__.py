@@ -3,7 +3,7 @@
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.base import Document, canonical_json, content_digest
 from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError, Problem, TransientError
-from packhouse.schemas.events import Engine, FinishedRun, Package, RunFinished, RunRef
+from packhouse.schemas.events import AzureMLWorkspace, Engine, FinishedRun, Package, RunFinished, RunRef
 from packhouse.schemas.footprint import Footprint, Metric, ModelConfig, Node
 from packhouse.schemas.keys import Keys, run_key
 from packhouse.schemas.packaging import PACKAGING_CONFIGS, PackagingConfig, PackagingOptions, PackagingType
@@ -14,6 +14,7 @@ __all__ = [
     "PACKAGING_CONFIGS",
     "STATUS_EVENT",
     "Accelerator",
+    "AzureMLWorkspace",
     "CompletedEvent",
     "Document",
     "Engine",

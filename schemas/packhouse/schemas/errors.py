@@ -45,6 +45,16 @@ class ErrorCode(StrEnum):
     DISK_FULL = "disk_full"
     STORAGE_ERROR = "storage_error"
     PACKAGE_INVALID = "package_invalid"
+    # Azure
+    WORKSPACE_UNKNOWN = "workspace_unknown"
+    WORKSPACE_FORBIDDEN = "workspace_forbidden"
+    ASSET_VERSION_TAKEN = "asset_version_taken"
+    ASSET_FOLDER_DAMAGED = "asset_folder_damaged"
+    AZURE_SIGN_IN_FAILED = "azure_sign_in_failed"
+    AZURE_FORBIDDEN = "azure_forbidden"
+    AZURE_NOT_FOUND = "azure_not_found"
+    AZURE_REFUSED = "azure_refused"
+    AZURE_UNAVAILABLE = "azure_unavailable"
     # The machinery
     WORKER_LOST = "worker_lost"
     LEASE_LOST = "lease_lost"

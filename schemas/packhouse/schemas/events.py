@@ -97,6 +97,25 @@ class Engine(Document):
     """Directories of the engine's machine. They are kept out of everything that is put into a package."""
 
 
+class AzureMLWorkspace(Document):
+    """An Azure Machine Learning workspace. The worker's settings say which ones an event may name."""
+
+    subscription_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+    resource_group: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.()-]{1,90}$")]
+    workspace_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$")]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The workspace of ``subscription/resource_group/workspace``. Raises ``ValueError``."""
+        parts = text.strip().split("/")
+        if len(parts) != len(cls.model_fields):
+            raise ValueError(f"{text[:200]!r} is not subscription/resource_group/workspace")
+        return cls.model_validate(dict(zip(cls.model_fields, parts, strict=True)))
+
+    def __str__(self) -> str:
+        return f"{self.subscription_id}/{self.resource_group}/{self.workspace_name}"
+
+
 class FinishedRun(Document):
     """The data of a ``RunFinished`` event."""
 
@@ -110,6 +129,8 @@ class FinishedRun(Document):
     """One for each accelerator, in the engine's order."""
     top: Annotated[int, Field(strict=True, ge=1)] | None = None
     """Package at most so many candidates of each accelerator."""
+    azureml: AzureMLWorkspace | None = None
+    """Where assets are registered, and whose datastores ``azureml://`` paths name; none means the worker's own."""
 
     @field_validator("footprints")
     @classmethod

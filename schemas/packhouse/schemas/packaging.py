@@ -1,6 +1,7 @@
 """The packaging config: what a run asks for.
 
-Field names, types and defaults are those of Olive's ``PackagingConfig``.
+Field names, types and defaults are those of Olive's ``PackagingConfig``; only the default version is for the worker to
+say.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class PackagingOptions(Document):
     """The ``config`` of a packaging config. ``version`` and ``description`` are for Azure ML assets only."""
 
     export_in_mlflow_format: bool = False
-    version: AssetVersion = "1"
+    version: AssetVersion | None = None
+    """``auto`` takes the next free number. Without one, the worker's settings decide: ``1``, if they say nothing."""
     description: Annotated[str, StringConstraints(max_length=5000)] | None = None
 
 

@@ -56,8 +56,13 @@ class Asset(Document):
     uri: str
     """``azureml:<name>:<version>``."""
     id: str | None = None
+    """ARM id."""
     datastore_path: str | None = None
+    """``azureml://datastores/<datastore>/paths/<path>`` of the asset's folder."""
     digest: Digest | None = None
+    """Of the paths, sizes and digests of every file in the folder."""
+    already_registered: bool = False
+    """Whether this very content was registered under this name and version before this package."""
 
 
 class PackageResult(PackageRef):

@@ -30,11 +30,11 @@ def test_one_config_a_list_of_them_and_none_are_all_read_as_a_list() -> None:
     ]
 
 
-def test_the_defaults_are_those_of_olive() -> None:
+def test_the_defaults_are_those_of_olive_and_the_version_is_the_workers_to_say() -> None:
     (config,) = read({"type": "AzureMLModels"})
     assert config.name == "OutputModels"
     assert config.config.export_in_mlflow_format is False
-    assert config.config.version == "1"
+    assert config.config.version is None
     assert config.config.description is None
     assert read({"type": "AzureMLModels", "config": None}) == [config]
 
@@ -99,7 +99,7 @@ def test_a_version_is_a_number_or_a_text(version: object, text: str) -> None:
     assert read({"type": "AzureMLData", "config": {"version": version}})[0].config.version == text
 
 
-@pytest.mark.parametrize("version", [-1, True, 1.5, "", "a b", "../1", "x" * 31, None])
+@pytest.mark.parametrize("version", [-1, True, 1.5, "", "a b", "../1", "x" * 31])
 def test_a_version_that_no_asset_can_have_is_refused(version: object) -> None:
     assert refused([{"type": "AzureMLData", "config": {"version": version}}])[0] == "0.config.version"
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from packhouse.schemas.errors import ErrorCode, explain, invalid
+from packhouse.schemas.events import AzureMLWorkspace
 from packhouse.schemas.keys import DEFAULT_NAMESPACE
 from packhouse.schemas.paths import PathMap
 
 _MIB = 1024 * 1024
+_ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}/(\*|\$?[a-z0-9-]{3,63})")
 
 
 class Settings(BaseSettings):
@@ -67,11 +70,54 @@ class Settings(BaseSettings):
     soft_shutdown_seconds: float = Field(
         default=20.0, ge=0, description="How long a stopping worker lets its packages finish before it hands them back."
     )
+    azure_workspaces: Annotated[tuple[AzureMLWorkspace, ...], NoDecode] = Field(
+        default=(),
+        description="Azure ML workspaces that events may name, as subscription/resource_group/workspace, separated by "
+        "semicolons; the first is used where an event names none.",
+    )
+    azure_config: str | None = Field(
+        default=None,
+        description="Path of an Azure ML config.json: its workspace may be named too, and is used where no other is.",
+    )
+    azure_accounts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Blob containers that events may read and write, as account/container or account/*, separated by "
+        "semicolons. The default workspace's datastore is one without being listed.",
+    )
+    azure_datastore: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,255}$")] | None = Field(
+        default=None, description="Datastore that assets are put into. Default: the workspace's own default."
+    )
+    azure_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=200)] = Field(
+        default="packhouse", description="Folder of the datastore that everything of Packhouse lies in."
+    )
+    azure_default_version: Literal["1", "auto"] = Field(
+        default="1", description="Version of assets whose packaging config gives none; auto is the next free number."
+    )
 
     @field_validator("roots", mode="before")
     @classmethod
     def _split_roots(cls, value: Any) -> Any:
         return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
+
+    @field_validator("azure_workspaces", mode="before")
+    @classmethod
+    def _parse_workspaces(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(AzureMLWorkspace.parse(text) for text in value.split(";") if text.strip())
+
+    @field_validator("azure_accounts", mode="before")
+    @classmethod
+    def _split_accounts(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(";")))) if isinstance(value, str) else value
+
+    @field_validator("azure_accounts")
+    @classmethod
+    def _accounts_with_containers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if not _ACCOUNT.fullmatch(text):
+                raise ValueError(f"{text[:200]!r} is neither account/container nor account/*")
+        return value
 
     @field_validator("path_maps", mode="before")
     @classmethod
