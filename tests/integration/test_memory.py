@@ -21,6 +21,7 @@ from packhouse.worker.storage.deflating import worth_deflating
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.location import Location
 from packhouse.worker.storage.output import publish_file
+from packhouse.worker.storage.storage import Storage
 from packhouse.worker.storage.zip_writer import ZipWriter
 
 def highest():
@@ -28,16 +29,16 @@ def highest():
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 
 def package(model, folder, name):
-    roots = Roots([folder])
+    storage = Storage(Roots([folder]))
     config = ModelConfig(type="ONNXModel", config={"model_path": model})
-    source = find(config, lambda path: Location(path, path), roots)
-    target = roots.open_output_folder(Location(folder, folder))
+    source = find(config, lambda path: Location(path, path), storage)
+    target = storage.open_output_folder(Location(folder, folder))
     with publish_file(target, name, "t1", "job") as fd:
         writer = ZipWriter(fd)
         for file in source.files:
-            with roots.open_file(file.location) as opened:
-                worth_deflating(opened.fd, opened.size)
-                writer.add_file(file.relative, opened.fd, opened.size, deflate=DEFLATE)
+            with storage.open_file(file.location) as opened:
+                worth_deflating(opened)
+                writer.add_file(file.relative, opened, deflate=DEFLATE)
         writer.finish()
 
 DEFLATE = sys.argv[3] == "deflated"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from packhouse.schemas.errors import ErrorCode, PermanentError
 
@@ -74,32 +74,46 @@ class _Malformed(Exception):
     """Not what ONNX writes; the text says where."""
 
 
-def external_locations(source: int | str, *, shown: str | None = None) -> list[ExternalTensor]:
+class RandomAccess(Protocol):
+    """A file that can be read anywhere."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    def readinto(self, buffer: memoryview, at: int) -> int:
+        """Read bytes from a place on: some at least, 0 only at the end. Returns how many."""
+        ...
+
+
+def external_locations(source: RandomAccess | str, *, shown: str | None = None) -> list[ExternalTensor]:
     """Every tensor of an ONNX model whose values lie in another file, in the order of the file.
 
-    ``source`` is a path, or the descriptor of a file, whose position does not move. ``shown`` is what errors call the
-    file. Found are initializers, sparse ones included, and tensors in the attributes of nodes and functions, in
-    graphs and subgraphs at any depth and in training information. Returning at all means that the file reads as ONNX.
+    ``source`` is a path or an open file. ``shown`` is what errors call the file. Found are initializers, sparse ones
+    included, and tensors in the attributes of nodes and functions, in graphs and subgraphs at any depth and in
+    training information. Returning at all means that the file reads as ONNX.
 
-    Raises ``PermanentError`` (``model_not_onnx``) for anything else, and ``OSError`` where the file cannot be read.
+    Raises ``PermanentError`` (``model_not_onnx``) for anything else; for what cannot be read ``OSError``, or whatever
+    the file's ``readinto`` raises.
     """
-    if isinstance(source, int):
-        read = partial(_read_at, partial(os.pread, source))
-        return _scan(read, os.fstat(source).st_size, shown or "the model")
+    if not isinstance(source, str):
+        return _scan(partial(_read_at, source.readinto), source.size, shown or "the model")
     with Path(source).open("rb", buffering=0) as file:
 
-        def read_once(count: int, at: int) -> bytes:
+        def readinto(buffer: memoryview, at: int) -> int:
             file.seek(at)
-            return file.read(count)
+            return file.readinto(buffer) or 0
 
-        return _scan(partial(_read_at, read_once), os.fstat(file.fileno()).st_size, shown or source)
+        return _scan(partial(_read_at, readinto), os.fstat(file.fileno()).st_size, shown or source)
 
 
-def _read_at(read_once: Callable[[int, int], bytes], count: int, at: int) -> bytes:
-    data = read_once(count, at)
-    while 0 < len(data) < count and (more := read_once(count - len(data), at + len(data))):
-        data += more
-    return data
+def _read_at(readinto: Callable[[memoryview, int], int], count: int, at: int) -> bytes:
+    data, done = bytearray(count), 0
+    with memoryview(data) as view:
+        while done < count and (more := readinto(view[done:], at + done)):
+            done += more
+    return bytes(data[:done])
 
 
 def _scan(read: Callable[[int, int], bytes], size: int, shown: str) -> list[ExternalTensor]:

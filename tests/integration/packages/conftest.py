@@ -21,6 +21,7 @@ from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.zipfile import ZipfilePackager, ZipfilePlan
 from packhouse.worker.ranking import rank
 from packhouse.worker.storage.local import Roots
+from packhouse.worker.storage.storage import Storage
 
 DATA = Path(__file__).parents[2] / "data"
 ENGINE = "/srv/olive"
@@ -114,7 +115,7 @@ class Farm:
             event=event,
             config=config or event.packaging_config[0],
             ranking=rank(event),
-            roots=Roots([str(self.root)]),
+            storage=Storage(Roots([str(self.root)])),
             mapping=self.mapping,
             token=self.token,
             tag="abcdef-0",

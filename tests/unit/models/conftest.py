@@ -9,6 +9,7 @@ from packhouse.schemas.footprint import ModelConfig
 from packhouse.worker.models.source import ModelSource, find
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.location import Location
+from packhouse.worker.storage.storage import Storage as WorkerStorage
 
 
 class Storage:
@@ -16,7 +17,7 @@ class Storage:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.roots = Roots([str(root)])
+        self.storage = WorkerStorage(Roots([str(root)]))
 
     def locate(self, path: str) -> Location:
         """Where the worker has a path of the engine."""
@@ -48,7 +49,7 @@ class Storage:
     def find(self, model_path: object, kind: str = "ONNXModel", **config: object) -> ModelSource:
         """The files of a model that the engine describes so."""
         model = ModelConfig.model_validate({"type": kind, "config": {"model_path": model_path, **config}})
-        return find(model, self.locate, self.roots)
+        return find(model, self.locate, self.storage)
 
 
 @pytest.fixture

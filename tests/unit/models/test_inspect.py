@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def inspected(storage: Storage, path: str = "/engine/models/m.onnx") -> OnnxModel:
-    return inspect(storage.locate(path), storage.roots)
+    return inspect(storage.locate(path), storage.storage)
 
 
 def refusal(storage: Storage, path: str = "/engine/models/m.onnx") -> PermanentError:
@@ -36,8 +36,8 @@ def test_each_external_file_is_found_once_and_sorted(storage: Storage) -> None:
     found = inspected(storage)
     assert [file.relative for file in found.external] == ["weights/a.bin", "z.bin"]
     assert [file.location.shown for file in found.external] == ["/engine/models/weights/a.bin", "/engine/models/z.bin"]
-    assert (found.external[1].size, found.external[1].mtime_ns) == (100, z.stat().st_mtime_ns)
-    assert (found.size, found.mtime_ns) == (model.stat().st_size, model.stat().st_mtime_ns)
+    assert (found.external[1].size, found.external[1].mark) == (100, str(z.stat().st_mtime_ns))
+    assert (found.size, found.mark) == (model.stat().st_size, str(model.stat().st_mtime_ns))
 
 
 def test_backslashes_of_a_model_saved_on_windows_are_folders(storage: Storage) -> None:

@@ -82,7 +82,7 @@ def event(config: dict[str, Any], **node: Any) -> tuple[FinishedRun, Ranking]:
 
 
 def source(main: str = "model.onnx") -> ModelSource:
-    files = (SourceFile("model.onnx", Location("/w/m.onnx", "/e/m.onnx"), 10, 1),)
+    files = (SourceFile("model.onnx", Location("/w/m.onnx", "/e/m.onnx"), 10, "1"),)
     return ModelSource(SourceKind.ONNX_FILE, files, main)
 
 
@@ -95,7 +95,7 @@ def test_a_folder_can_lie_anywhere_in_a_package_and_its_model_path_follows(prefi
     folder = candidate_folder(candidate, Scrubber(["/e/out"]), prefix)
     config = folder.rank_entry["model_config"]["config"]
     assert config == {"model_path": path, "onnx_file_name": None, "adapter_path": "<engine>/a"}
-    assert folder.entries[path] == ModelFile(Location("/w/m.onnx", "/e/m.onnx"), 10, 1)
+    assert folder.entries[path] == ModelFile(Location("/w/m.onnx", "/e/m.onnx"), 10, "1")
     assert len(folder.entries) == 5
 
 

@@ -36,7 +36,7 @@ def content(roots: Roots, path: Path | str) -> str:
     with roots.open_file(at(path)) as file:
         data = os.pread(file.fd, file.size, 0)
         status = Path(file.real).stat(follow_symlinks=False)
-        assert (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+        assert (status.st_size, str(status.st_mtime_ns)) == (file.size, file.mark)
     return data.decode()
 
 

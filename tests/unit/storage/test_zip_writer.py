@@ -7,6 +7,7 @@ import subprocess
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from packhouse.schemas.errors import ErrorCode, PermanentError, TransientError
 from packhouse.worker.storage.deflating import worth_deflating, worth_deflating_bytes
 from packhouse.worker.storage.digest import FileDigest
+from packhouse.worker.storage.local import OpenFile
 from packhouse.worker.storage.zip_writer import CHUNK, ZipWriter
 
 NOISE = random.Random(1).randbytes(3 * CHUNK + 12_345)
@@ -37,7 +39,7 @@ def written(folder: Path, fill: Callable[[ZipWriter], None], name: str = "p.zip"
 def add_file(writer: ZipWriter, path: str, source: Path, **options: object) -> FileDigest:
     fd = os.open(source, os.O_RDONLY)
     try:
-        return writer.add_file(path, fd, source.stat().st_size, **options)  # pyright: ignore[reportArgumentType]
+        return writer.add_file(path, OpenFile.of(fd, "", path), **options)  # pyright: ignore[reportArgumentType]
     finally:
         os.close(fd)
 
@@ -185,7 +187,8 @@ def test_a_source_of_another_size_than_announced_has_changed(tmp_path: Path, dif
     def fill(writer: ZipWriter) -> None:
         fd = os.open(tmp_path / "m", os.O_RDONLY)
         try:
-            writer.add_file("m", fd, len(NOISE) + difference, shown="/engine/m")
+            opened = OpenFile.of(fd, "", "/engine/m")
+            writer.add_file("m", replace(opened, size=len(NOISE) + difference))
         finally:
             os.close(fd)
 
@@ -263,7 +266,7 @@ def test_deflating_is_worth_it_where_it_saves_15_percent(tmp_path: Path) -> None
         (tmp_path / name).write_bytes(data)
         fd = os.open(tmp_path / name, os.O_RDONLY)
         try:
-            assert worth_deflating(fd, len(data)) is worth, name
+            assert worth_deflating(OpenFile.of(fd, "", name)) is worth, name
         finally:
             os.close(fd)
         assert worth_deflating_bytes(data) is worth
@@ -277,7 +280,7 @@ def test_the_sample_is_spread_over_the_whole_file(tmp_path: Path) -> None:
             file.write(NOISE)
     fd = os.open(source, os.O_RDONLY)
     try:
-        assert not worth_deflating(fd, source.stat().st_size)
+        assert not worth_deflating(OpenFile.of(fd, "", "m"))
     finally:
         os.close(fd)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Ledger, Wake
 from packhouse.worker.settings import Settings
-from packhouse.worker.storage.local import Roots
+from packhouse.worker.storage.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Context:
 
     settings: Settings
     ledger: Ledger
-    roots: Roots
+    storage: Storage
     identity: Identity
     wake: Callable[[Wake], None]
     """Send a wake-up call. Losing one does no harm: recovery sends it again."""

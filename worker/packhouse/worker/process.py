@@ -16,6 +16,7 @@ from packhouse.worker.context import Context
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Ledger, Wake, connect
 from packhouse.worker.storage.local import Roots
+from packhouse.worker.storage.storage import Storage
 
 _PR_SET_PDEATHSIG = 1
 
@@ -45,7 +46,9 @@ def _context_of(_pid: int) -> Context:
 
     settings = app.settings
     ledger = Ledger(connect(settings.redis_url), settings)
-    return Context(settings=settings, ledger=ledger, roots=Roots(settings.roots), identity=identity(), wake=send)
+    return Context(
+        settings=settings, ledger=ledger, storage=Storage(Roots(settings.roots)), identity=identity(), wake=send
+    )
 
 
 def send(wake: Wake) -> None:

@@ -181,7 +181,7 @@ def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingC
             event=event.data,
             config=config,
             ranking=rank(event.data),
-            roots=context.roots,
+            storage=context.storage,
             mapping=context.settings.path_map,
             token=lease.token,
             tag=f"{lease.run[:12]}-{lease.job}",

@@ -9,9 +9,9 @@ from typing import Final
 
 from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.onnx import ExternalTensor, external_locations
-from packhouse.worker.storage.failures import not_read, said
-from packhouse.worker.storage.local import Roots
+from packhouse.worker.storage.failures import said
 from packhouse.worker.storage.location import Location
+from packhouse.worker.storage.storage import Storage
 
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 
@@ -24,7 +24,7 @@ class ExternalFile:
     """The name that the graph refers to, relative to the model's folder: forward slashes, no dots."""
     location: Location
     size: int
-    mtime_ns: int
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -33,27 +33,24 @@ class OnnxModel:
 
     model: Location
     size: int
-    mtime_ns: int
+    mark: str
     external: tuple[ExternalFile, ...]
     """Each file once, sorted by ``relative`` in UTF-8."""
 
 
-def inspect(location: Location, roots: Roots) -> OnnxModel:
+def inspect(location: Location, storage: Storage) -> OnnxModel:
     """Look at an ONNX file and at every file its tensors lie in, without reading a weight.
 
     Raises ``PermanentError``: ``model_not_onnx``, ``external_data_outside`` for a name that leads out of the model's
     folder, ``external_data_missing``, ``external_data_truncated`` for a tensor beyond its file's end, and whatever
-    ``Roots.open_file`` raises.
+    ``Storage.open_file`` raises.
     """
-    with roots.open_file(location) as file:
-        try:
-            tensors = external_locations(file.fd, shown=said(location.shown))
-        except OSError as error:
-            raise not_read(error, location.shown, ErrorCode.MODEL_MISSING) from error
-        size, modified = file.size, file.mtime_ns
+    with storage.open_file(location) as file:
+        tensors = external_locations(file, shown=said(location.shown))
+        size, mark = file.size, file.mark
     furthest = _furthest(tensors, location)
-    external = [_external_file(relative, tensor, location, roots) for relative, tensor in furthest.items()]
-    return OnnxModel(location, size, modified, tuple(sorted(external, key=lambda file: file.relative.encode())))
+    external = [_external_file(relative, tensor, location, storage) for relative, tensor in furthest.items()]
+    return OnnxModel(location, size, mark, tuple(sorted(external, key=lambda file: file.relative.encode())))
 
 
 def inside(path: str) -> str | None:
@@ -99,9 +96,9 @@ def _end(tensor: ExternalTensor) -> int:
     return tensor.offset + (tensor.length or 0)
 
 
-def _external_file(relative: str, tensor: ExternalTensor, model: Location, roots: Roots) -> ExternalFile:
+def _external_file(relative: str, tensor: ExternalTensor, model: Location, storage: Storage) -> ExternalFile:
     location = model.parent.child(relative)
-    with roots.open_file(location, missing=ErrorCode.EXTERNAL_DATA_MISSING) as file:
+    with storage.open_file(location, missing=ErrorCode.EXTERNAL_DATA_MISSING) as file:
         if _end(tensor) > file.size:
             raise PermanentError(
                 ErrorCode.EXTERNAL_DATA_TRUNCATED,
@@ -109,4 +106,4 @@ def _external_file(relative: str, tensor: ExternalTensor, model: Location, roots
                 f"reaches to byte {_end(tensor)}.",
                 fix="The file is cut short or of another model: save or copy the model again with its external data.",
             )
-        return ExternalFile(relative, location, file.size, file.mtime_ns)
+        return ExternalFile(relative, location, file.size, file.mark)

@@ -12,8 +12,8 @@ from packhouse.schemas.files import CONFIGURATIONS, INFERENCE_CONFIG, METRICS, M
 from packhouse.schemas.footprint import ModelConfig
 from packhouse.worker.models.onnx import inside, inspect
 from packhouse.worker.storage.failures import forbidden, said
-from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.location import Location
+from packhouse.worker.storage.storage import Storage
 
 
 class SourceKind(StrEnum):
@@ -38,7 +38,7 @@ class SourceFile:
     """Where it is to lie, relative to the candidate's folder, with forward slashes."""
     location: Location
     size: int
-    mtime_ns: int
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ModelSource:
     """Where the engine gave an ``onnx_file_name``: the name that the file has now."""
 
 
-def find(model: ModelConfig, locate: Callable[[str], Location], roots: Roots) -> ModelSource:
+def find(model: ModelConfig, locate: Callable[[str], Location], storage: Storage) -> ModelSource:
     """Find the files of a model. ``locate`` says where the worker has a path of the engine.
 
     An ONNX model becomes ``model.onnx`` where it lies, its external data keeps the names that the graph refers to, and
@@ -63,20 +63,20 @@ def find(model: ModelConfig, locate: Callable[[str], Location], roots: Roots) ->
     Raises ``PermanentError`` with the code that fits, and ``TransientError`` where the storage does not answer.
     """
     location = locate(_model_path(model))
-    folder = roots.is_folder(location)
+    folder = storage.is_folder(location)
     if not model.is_onnx:
         kind = SourceKind.FOLDER if folder else SourceKind.FILE
-        found = dict(roots.walk(location)) if folder else {location.name: location}
+        found = dict(storage.walk(location)) if folder else {location.name: location}
         _must_hold_something(found, location)
-        return ModelSource(kind, _opened(found, roots), "" if folder else location.name)
+        return ModelSource(kind, _opened(found, storage), "" if folder else location.name)
     if not folder:
-        return ModelSource(SourceKind.ONNX_FILE, _onnx_files({}, "", location, roots), ONNX_MODEL)
-    found = dict(roots.walk(location))
+        return ModelSource(SourceKind.ONNX_FILE, _onnx_files({}, "", location, storage), ONNX_MODEL)
+    found = dict(storage.walk(location))
     named = model.config.get("onnx_file_name")
     inner = _onnx_in(found, named if isinstance(named, str) and named else None, location)
     prefix = inner[: len(inner) - len(inner.rpartition("/")[2])]
     others = {relative: place for relative, place in found.items() if relative != inner}
-    files = _onnx_files(others, prefix, found[inner], roots)
+    files = _onnx_files(others, prefix, found[inner], storage)
     return ModelSource(SourceKind.ONNX_FOLDER, files, prefix + ONNX_MODEL, ONNX_MODEL if named else None)
 
 
@@ -103,17 +103,19 @@ def _model_path(model: ModelConfig) -> str:
     raise forbidden(path, "is no absolute path: it depends on where the engine ran")
 
 
-def _onnx_files(others: dict[str, Location], prefix: str, onnx_file: Location, roots: Roots) -> tuple[SourceFile, ...]:
-    model = inspect(onnx_file, roots)
-    main = SourceFile(prefix + ONNX_MODEL, model.model, model.size, model.mtime_ns)
+def _onnx_files(
+    others: dict[str, Location], prefix: str, onnx_file: Location, storage: Storage
+) -> tuple[SourceFile, ...]:
+    model = inspect(onnx_file, storage)
+    main = SourceFile(prefix + ONNX_MODEL, model.model, model.size, model.mark)
     external = {
-        prefix + file.relative: SourceFile(prefix + file.relative, file.location, file.size, file.mtime_ns)
+        prefix + file.relative: SourceFile(prefix + file.relative, file.location, file.size, file.mark)
         for file in model.external
     }
     rest = {relative: place for relative, place in others.items() if relative not in external}
     if onnx_file.name == ONNX_MODEL:
         external.pop(main.relative, None)  # a model may keep its tensors behind itself, in its own file
-    return _laid_out([main, *external.values(), *_opened(rest, roots)])
+    return _laid_out([main, *external.values(), *_opened(rest, storage)])
 
 
 def _onnx_in(found: dict[str, Location], named: str | None, folder: Location) -> str:
@@ -150,11 +152,11 @@ def _must_hold_something(found: dict[str, Location], location: Location) -> None
         )
 
 
-def _opened(found: dict[str, Location], roots: Roots) -> tuple[SourceFile, ...]:
+def _opened(found: dict[str, Location], storage: Storage) -> tuple[SourceFile, ...]:
     files: list[SourceFile] = []
     for relative, location in found.items():
-        with roots.open_file(location) as file:
-            files.append(SourceFile(relative, location, file.size, file.mtime_ns))
+        with storage.open_file(location) as file:
+            files.append(SourceFile(relative, location, file.size, file.mark))
     return _laid_out(files)
 
 

@@ -85,7 +85,7 @@ def candidate_folder(candidate: Candidate, scrub: Scrubber, prefix: str) -> Cand
     ranked, base = candidate.ranked, f"{prefix}/" if prefix else ""
     entries = PackageTree()
     for file in candidate.source.files:
-        entries.add(base + file.relative, ModelFile(file.location, file.size, file.mtime_ns))
+        entries.add(base + file.relative, ModelFile(file.location, file.size, file.mark))
     model = _model_config(candidate, base)
     info = ModelInfo(
         rank=ranked.rank,

@@ -28,11 +28,11 @@ class Made:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file of a model, referred to: where it lies, and how large and how old it was when it was looked at."""
+    """A file of a model, referred to: where it lies, and its size and mark when it was looked at."""
 
     location: Location
     size: int
-    mtime_ns: int
+    mark: str
 
 
 Entry: TypeAlias = Made | ModelFile

@@ -11,8 +11,8 @@ from packhouse.schemas.packaging import PackagingConfig
 from packhouse.schemas.paths import PathMap
 from packhouse.schemas.ranking import Ranking
 from packhouse.schemas.status import Asset, Replaced
-from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.location import Location, locate
+from packhouse.worker.storage.storage import Storage
 
 
 class Progress(Protocol):
@@ -39,7 +39,7 @@ class PackageJob:
     event: FinishedRun
     config: PackagingConfig
     ranking: Ranking
-    roots: Roots
+    storage: Storage
     mapping: PathMap
     token: str
     """Token of the lease: letters and digits; part of the name of every unfinished file."""

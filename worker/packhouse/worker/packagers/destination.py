@@ -24,8 +24,8 @@ _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @contextmanager
 def output_folder(job: PackageJob) -> Generator[int]:
-    """Descriptor of the run's ``output_dir``, made where it is missing. Raises as ``Roots.open_output_folder``."""
-    fd = job.roots.open_output_folder(job.locate(job.event.output_dir))
+    """Descriptor of the run's ``output_dir``, made where it is missing. Raises as ``Storage.open_output_folder``."""
+    fd = job.storage.open_output_folder(job.locate(job.event.output_dir))
     try:
         yield fd
     finally:

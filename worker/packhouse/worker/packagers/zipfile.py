@@ -20,10 +20,9 @@ from packhouse.worker.packagers.base import PackageJob, Plan, Poured
 from packhouse.worker.packagers.destination import look_at_replaced, output_folder, real_path
 from packhouse.worker.storage.deflating import worth_deflating, worth_deflating_bytes
 from packhouse.worker.storage.digest import FileDigest
-from packhouse.worker.storage.failures import not_read
-from packhouse.worker.storage.local import OpenFile
 from packhouse.worker.storage.location import Location
 from packhouse.worker.storage.output import discard_stale, publish_file
+from packhouse.worker.storage.readable import Readable
 from packhouse.worker.storage.zip_writer import ZipWriter
 
 _FOR_HEADERS: Final = 400
@@ -35,7 +34,7 @@ class PlannedSource(Document, frozen=True):
 
     shown: str
     size: int
-    mtime_ns: int
+    mark: str
 
 
 class PlannedFile(Document, frozen=True):
@@ -88,7 +87,7 @@ class ZipfilePackager:
                 field="packaging_config.config.export_in_mlflow_format",
             )
         scrub = Scrubber(engine_directories(job.event, job.mapping))
-        candidates = candidates_of(job.event, job.ranking, lambda model: find(model, job.locate, job.roots))
+        candidates = candidates_of(job.event, job.ranking, lambda model: find(model, job.locate, job.storage))
         folders = [candidate_folder(each, scrub, default_prefix(each.ranked)) for each in candidates]
         tree = lay_out(folders)
         name = f"{job.config.name}.zip"
@@ -165,16 +164,14 @@ class _Pouring:
             self._job.progress.advance(len(data))
             return Sized(digest.size, digest.sha256)
         location = self._job.locate(file.source.shown)
-        with self._job.roots.open_file(location) as source:
+        with self._job.storage.open_file(location) as source:
             _must_be_as_planned(source, file.source, location)
             digest = self._writer.add_file(
                 file.path,
-                source.fd,
-                source.size,
+                source,
                 deflate=file.deflate,
                 known=self._known.get(source.real),
                 advance=self._job.progress.advance,
-                shown=location.shown,
             )
             self._known[source.real] = digest
         return Sized(digest.size, digest.sha256)
@@ -192,21 +189,18 @@ def _planned(job: PackageJob, tree: PackageTree) -> list[PlannedFile]:
         shown = entry.location.shown
         if shown not in deflate:
             deflate[shown] = _worth_deflating(job, entry)
-        source = PlannedSource(shown=shown, size=entry.size, mtime_ns=entry.mtime_ns)
+        source = PlannedSource(shown=shown, size=entry.size, mark=entry.mark)
         files.append(PlannedFile(path=path, source=source, deflate=deflate[shown]))
     return files
 
 
 def _worth_deflating(job: PackageJob, entry: ModelFile) -> bool:
-    with job.roots.open_file(entry.location) as file:
-        try:
-            return worth_deflating(file.fd, file.size)
-        except OSError as error:
-            raise not_read(error, entry.location.shown, ErrorCode.MODEL_MISSING) from error
+    with job.storage.open_file(entry.location) as file:
+        return worth_deflating(file)
 
 
-def _must_be_as_planned(file: OpenFile, planned: PlannedSource, location: Location) -> None:
-    if (file.size, file.mtime_ns) != (planned.size, planned.mtime_ns):
+def _must_be_as_planned(file: Readable, planned: PlannedSource, location: Location) -> None:
+    if (file.size, file.mark) != (planned.size, planned.mark):
         raise PermanentError(
             ErrorCode.MODEL_CHANGED,
             f"{location.shown} was written to while its package was being made.",

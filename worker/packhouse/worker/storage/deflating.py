@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Final
 
 from isal import isal_zlib
+
+from packhouse.worker.storage.readable import Readable, read_full
 
 LEVEL: Final = 1
 RAW: Final = -15
@@ -16,12 +17,19 @@ _SAMPLE: Final = 64 * 1024
 _GAIN: Final = 0.15
 
 
-def worth_deflating(fd: int, size: int) -> bool:
-    """Whether deflating saves at least 15 % of a file, judged by samples spread evenly over it. Raises ``OSError``."""
-    if size <= _SAMPLES * _SAMPLE:
-        return worth_deflating_bytes(os.pread(fd, size, 0))
-    step = (size - _SAMPLE) // (_SAMPLES - 1)
-    return worth_deflating_bytes(b"".join(os.pread(fd, _SAMPLE, index * step) for index in range(_SAMPLES)))
+def worth_deflating(source: Readable) -> bool:
+    """Whether deflating saves at least 15 % of a file, judged by samples spread evenly over it.
+
+    Raises what ``Readable.readinto`` raises.
+    """
+    if source.size <= _SAMPLES * _SAMPLE:
+        return worth_deflating_bytes(_read(source, source.size, 0))
+    step = (source.size - _SAMPLE) // (_SAMPLES - 1)
+    return worth_deflating_bytes(b"".join(_read(source, _SAMPLE, index * step) for index in range(_SAMPLES)))
+
+
+def _read(source: Readable, count: int, at: int) -> bytes:
+    return read_full(source, memoryview(bytearray(count)), at).tobytes()
 
 
 def worth_deflating_bytes(data: bytes) -> bool:

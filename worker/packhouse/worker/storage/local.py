@@ -27,14 +27,40 @@ _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A regular file below a storage root, open for reading; closed when its ``with`` ends."""
+    """A regular file below a storage root, open for reading: a ``Readable``."""
 
     fd: int
     size: int
-    """Bytes."""
-    mtime_ns: int
+    mark: str
+    """The time of its last change, in nanoseconds."""
     real: str
     """The worker's own path of it, all links resolved. Not for messages."""
+    shown: str
+
+    @classmethod
+    def of(cls, fd: int, real: str, shown: str) -> Self:
+        """The file of a descriptor, as it is now."""
+        status = os.fstat(fd)
+        return cls(fd, status.st_size, str(status.st_mtime_ns), real, shown)
+
+    def readinto(self, buffer: memoryview, at: int) -> int:
+        """See ``Readable``."""
+        try:
+            return os.preadv(self.fd, [buffer], at)
+        except OSError as error:
+            raise not_read(error, self.shown, ErrorCode.MODEL_MISSING) from error
+
+    def read_ahead(self) -> None:
+        """See ``Readable``."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+
+    def changed(self) -> str | None:
+        """See ``Readable``."""
+        status = os.fstat(self.fd)
+        if status.st_size != self.size:
+            return f"it has {status.st_size} bytes"
+        return None if str(status.st_mtime_ns) == self.mark else "it was written to meanwhile"
 
     def __enter__(self) -> Self:
         return self
@@ -65,12 +91,11 @@ class Roots:
             _must_be_regular(place.status, location)
             fd = os.open(place.name, _READ, dir_fd=place.folder_fd)
             try:
-                status = os.fstat(fd)
-                _must_be_regular(status, location)
+                _must_be_regular(os.fstat(fd), location)
+                return OpenFile.of(fd, place.real, location.shown)
             except BaseException:
                 os.close(fd)
                 raise
-            return OpenFile(fd, status.st_size, status.st_mtime_ns, place.real)
 
     def is_folder(self, location: Location, *, missing: ErrorCode = ErrorCode.MODEL_MISSING) -> bool:
         """Whether there is a folder. Raises as ``open_file`` where nothing is there, or nothing that may be seen."""

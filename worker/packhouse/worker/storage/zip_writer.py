@@ -12,10 +12,9 @@ from typing import Any, Final
 
 from isal import isal_zlib
 
-from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.worker.storage.deflating import deflated, deflator
 from packhouse.worker.storage.digest import FileDigest, Hasher
-from packhouse.worker.storage.failures import not_read
+from packhouse.worker.storage.readable import Readable, model_changed, must_be_unchanged, read_full
 from packhouse.worker.storage.zip_format import (
     DEFLATED,
     STORED,
@@ -56,30 +55,30 @@ class ZipWriter:
     def add_file(
         self,
         path: str,
-        fd: int,
-        size: int,
+        source: Readable,
         *,
         deflate: bool = False,
         known: FileDigest | None = None,
         advance: Callable[[int], None] = lambda _: None,
-        shown: str = "",
     ) -> FileDigest:
-        """Add the bytes of an open file that has ``size`` of them, from its beginning; its position does not move.
+        """Add the bytes of an open file. Returns the digests.
 
         With ``known`` digests the bytes are not digested again. ``advance`` hears of every chunk's bytes and may
-        raise. ``shown`` is what errors call the source. Returns the digests.
+        raise.
 
-        Raises ``PermanentError`` (``model_changed``) when there are more or fewer bytes, or the file is written to
-        meanwhile, and what ``not_read`` says when it cannot be read.
+        Raises ``PermanentError`` (``model_changed``) when there are more or fewer bytes than the source and ``known``
+        announce, or the file is written to meanwhile, and what ``Readable.readinto`` raises.
         """
-        shown = shown or path
-        method = DEFLATED if deflate else STORED
+        if known is not None and known.size != source.size:
+            raise model_changed(source, f"{known.size} bytes were digested")
+        must_be_unchanged(source)
+        source.read_ahead()
+        size, method = source.size, DEFLATED if deflate else STORED
         entry = Entry(path, method, self._at, is_wide(size, method))
-        source = _Source(fd, size, known.size if known else size, shown)
         self._write(local_header(entry))
         begin = self._at
         digest = self._pour(source, deflator() if deflate else None, known, advance)
-        source.must_be_unchanged()
+        must_be_unchanged(source)
         entry = replace(entry, crc32=digest.crc32, size=size, packed=self._at - begin)
         self._write_at(local_header(entry), entry.offset)
         self._entries.append(entry)
@@ -99,13 +98,14 @@ class ZipWriter:
         return self._at
 
     def _pour(
-        self, source: _Source, packer: Any, known: FileDigest | None, advance: Callable[[int], None]
+        self, source: Readable, packer: Any, known: FileDigest | None, advance: Callable[[int], None]
     ) -> FileDigest:
         crc = 0
         with Hasher(threaded=source.size > CHUNK) as hasher:
             for turn, at in enumerate(range(0, source.size, CHUNK)):
                 buffer = self._buffers[turn % len(self._buffers)]
-                chunk = source.read(buffer[: min(CHUNK, source.size - at)], at)
+                # What is deflated must come in equal pieces, however little is read at a time.
+                chunk = read_full(source, buffer[: min(CHUNK, source.size - at)], at)
                 if known is None:
                     hasher.update(chunk)
                     crc = isal_zlib.crc32(chunk, crc)
@@ -124,45 +124,3 @@ class ZipWriter:
             done = 0
             while done < len(view):
                 done += os.pwrite(self._fd, view[done:], at + done)
-
-
-class _Source:
-    """A file that must stay as it is while it is read."""
-
-    def __init__(self, fd: int, size: int, known_size: int, shown: str) -> None:
-        self._fd = fd
-        self.size = size
-        self._shown = shown
-        self._modified = os.fstat(fd).st_mtime_ns
-        if known_size != size:
-            raise self._changed(f"{known_size} bytes were digested")
-        self.must_be_unchanged()
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-
-    def read(self, buffer: memoryview, at: int) -> memoryview:
-        """Fill the buffer, however little the system gives at a time: what is deflated must come in equal pieces."""
-        done = 0
-        while done < len(buffer):
-            try:
-                count = os.preadv(self._fd, [buffer[done:]], at + done)
-            except OSError as error:
-                raise not_read(error, self._shown, ErrorCode.MODEL_MISSING) from error
-            if count == 0:
-                raise self._changed(f"it ends after {at + done} bytes")
-            done += count
-        return buffer
-
-    def must_be_unchanged(self) -> None:
-        status = os.fstat(self._fd)
-        if status.st_size != self.size:
-            raise self._changed(f"it has {status.st_size} bytes")
-        if status.st_mtime_ns != self._modified:
-            raise self._changed("it was written to meanwhile")
-
-    def _changed(self, what: str) -> PermanentError:
-        return PermanentError(
-            ErrorCode.MODEL_CHANGED,
-            f"{self._shown} changed while it was being packaged: {self.size} bytes were announced, {what}.",
-            fix="Publish the run again when nothing writes to its models any more, or stage them with --stage-to.",
-        )

@@ -1,0 +1,47 @@
+"""Where models are read from and packages are written to, whatever kind of place it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from packhouse.schemas.errors import ErrorCode
+from packhouse.worker.storage.local import MAX_FILES, Roots
+from packhouse.worker.storage.location import Location
+from packhouse.worker.storage.readable import Readable
+
+
+class Storage:
+    """Everything that an event may name."""
+
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
+
+    def open_file(self, location: Location, *, missing: ErrorCode = ErrorCode.MODEL_MISSING) -> Readable:
+        """Open a file for reading.
+
+        Raises ``PermanentError``: ``path_forbidden`` for what the settings do not allow, ``missing`` where nothing is
+        there, ``model_unreadable`` where it may not be read or is no file, ``location_unsupported`` for a place of a
+        kind that this worker cannot reach. Raises ``TransientError`` where the storage does not answer.
+        """
+        return self._roots.open_file(location, missing=missing)
+
+    def is_folder(self, location: Location, *, missing: ErrorCode = ErrorCode.MODEL_MISSING) -> bool:
+        """Whether there is a folder. Raises as ``open_file`` where nothing is there, or nothing that may be seen."""
+        return self._roots.is_folder(location, missing=missing)
+
+    def walk(self, folder: Location, *, max_files: int = MAX_FILES) -> Iterator[tuple[str, Location]]:
+        """Every file below a folder: its path in there with forward slashes, and where it lies.
+
+        Sorted by the bytes of the path in UTF-8. Raises as ``open_file``, and ``PermanentError``: ``layout_conflict``
+        for a name that is not UTF-8 or holds control characters, for more than ``max_files`` files and for folders
+        nested too deep, ``path_forbidden`` for links that go round in circles.
+        """
+        return self._roots.walk(folder, max_files=max_files)
+
+    def open_output_folder(self, location: Location) -> int:
+        """Descriptor of a folder to write into, made where it is missing. The caller closes it.
+
+        Raises ``PermanentError`` (``path_forbidden``, ``destination_unwritable``, ``disk_full``,
+        ``location_unsupported``) and ``TransientError`` (``storage_error``).
+        """
+        return self._roots.open_output_folder(location)
