@@ -98,7 +98,16 @@ class PermanentError(PackhouseError):
 
 
 class TransientError(PackhouseError):
-    """May pass by itself: tried again with growing pauses, up to a limit."""
+    """May pass by itself: tried again with growing pauses, up to a limit.
+
+    ``retry_after``: seconds that whoever refused asks to wait for, where it said so.
+    """
+
+    def __init__(
+        self, code: ErrorCode, message: str, *, fix: str, field: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(code, message, fix=fix, field=field)
+        self.retry_after = retry_after
 
 
 def field_path(location: Sequence[str | int]) -> str:
