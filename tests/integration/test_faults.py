@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 from support.farm import Farm, RunMaker, wait_for
 
-from packhouse.schemas import RunFinished, RunRef
+from packhouse.schemas import RunFinished, RunRef, run_key
 from packhouse.worker.app import PackhouseApp
 from packhouse.worker.ledger import Arrival
 
@@ -150,6 +150,24 @@ def test_a_server_killed_and_started_again_loses_nothing(
     for one in (event, waiting):
         assert farm.wait_final(one).data.state == "succeeded"
     assert sorted(final.subject for final in farm.finals()) == ["r1", "r2"]
+
+
+def test_a_server_out_of_memory_lets_work_in_progress_end(
+    own_server: Any, farm_on: Callable[[str], Farm], make_run: RunMaker
+) -> None:
+    farm = farm_on(own_server.url)
+    farm.extra["PACKHOUSE_LEASE_SECONDS"] = "1"
+    farm.start()
+    event = make_run()
+    farm.hold(POURED)
+    farm.publish(event)
+    farm.wait_reached(POURED)
+    farm.redis.config_set("maxmemory", "1mb")
+    job = f"{farm.keys.prefix}job:{run_key(event.run)}:0"
+    expires = int(str(farm.redis.hget(job, "expires")))
+    wait_for(lambda: int(str(farm.redis.hget(job, "expires"))) > expires + 2000, what="the lease to be renewed")
+    farm.let_go(POURED)
+    assert farm.wait_final(event).data.packages[0].attempts == 1
 
 
 def test_a_process_that_outlives_its_lease_changes_nothing(farm: Farm, make_run: RunMaker) -> None:

@@ -9,6 +9,7 @@ import time
 import uuid
 
 from pydantic import TypeAdapter, ValidationError
+from redis.exceptions import RedisError
 
 from packhouse.schemas.errors import (
     ErrorCode,
@@ -90,25 +91,38 @@ def package(context: Context, run_key: str, job_id: str) -> str:
         return "nothing to do"
     event = RunFinished.model_validate_json(raw)
     config = event.data.packaging_config[int(job_id)]
-    problem: Problem | None = None
-    poured = Poured()
+    poured, problem = Poured(), None
     try:
-        poured = _make(context, lease, event, config)
+        try:
+            poured = _make(context, lease, event, config)
+        except TransientError as error:
+            pause = _pause(context, lease, error)
+            if pause is not None:
+                context.ledger.release(lease, pause)
+                return f"will be tried again in {pause:.1f} s: {error}"
+            problem = error.problem
+        except RedisError:
+            # The ledger is patient with an absent server. One that refuses is the operator's to mend: the work waits.
+            context.ledger.release(lease, context.settings.retry_seconds_max)
+            raise
+        except Exception as error:
+            if not isinstance(error, PermanentError):
+                log.exception("Unforeseen error while packaging %s of %s", config.title, event.run)
+            problem = problem_of(error)
+        seconds = round(lease.elapsed + time.monotonic() - started, 3)
+        result = _result(config, poured, problem, lease, worker=context.identity.name, seconds=seconds)
+        context.ledger.settle(lease, result.state, result.model_dump_json(exclude_none=True))
     except LeaseLost:
         return "the lease was lost"
-    except TransientError as error:
-        pause = _pause(context, lease)
-        if pause is not None:
-            log.warning("%s will be tried again in %.1f s: %s", config.title, pause, error)
-            context.ledger.release(lease, pause)
-            return f"will be tried again in {pause:.1f} s: {error}"
-        problem = error.problem
-    except PermanentError as error:
-        problem = error.problem
-    except Exception as error:
-        log.exception("Unforeseen error while packaging %s of %s", config.title, event.run)
-        problem = problem_of(error)
-    result = PackageResult(
+    if problem:
+        raise PackageFailed(describe(problem))
+    return f"{poured.path or ''} {poured.digest or ''}".strip()
+
+
+def _result(
+    config: PackagingConfig, poured: Poured, problem: Problem | None, lease: Lease, *, worker: str, seconds: float
+) -> PackageResult:
+    return PackageResult(
         type=config.type,
         name=config.name,
         state=PackageState.FAILED if problem else PackageState.SUCCEEDED,
@@ -122,16 +136,9 @@ def package(context: Context, run_key: str, job_id: str) -> str:
         warnings=list(poured.warnings),
         error=problem,
         attempts=lease.attempt,
-        worker=context.identity.name,
-        seconds=round(lease.elapsed + time.monotonic() - started, 3),
+        worker=worker,
+        seconds=seconds,
     )
-    try:
-        context.ledger.settle(lease, result.state, result.model_dump_json(exclude_none=True))
-    except LeaseLost:
-        return "the lease was lost"
-    if problem:
-        raise PackageFailed(describe(problem))
-    return f"{poured.path or ''} {poured.digest or ''}".strip()
 
 
 def _lease(context: Context, run_key: str, job: str) -> Lease | None:
@@ -203,13 +210,17 @@ def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingC
         return packager.pour(job, packager.plan_type.model_validate_json(plan_json))
 
 
-def _pause(context: Context, lease: Lease) -> float | None:
-    """Seconds to wait before the next attempt; None where there shall be none."""
+def _pause(context: Context, lease: Lease, error: TransientError) -> float | None:
+    """Seconds to wait before the next attempt; None where there shall be none. Raises a lost lease again."""
+    if isinstance(error, LeaseLost):
+        raise error
     settings = context.settings
     if lease.tries + 1 >= settings.retry_limit:
         return None
     pause = min(settings.retry_seconds_max, settings.retry_seconds * 2**lease.tries)
-    return pause * random.uniform(0.5, 1)  # noqa: S311 (jitter, not a secret)
+    pause *= random.uniform(0.5, 1)  # noqa: S311 (jitter, not a secret)
+    log.warning("Job %s:%s will be tried again in %.1f s: %s", lease.run, lease.job, pause, error)
+    return pause
 
 
 __all__ = ["PackageFailed", "package", "run_finished"]

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: run, job, token, milliseconds, settings
 -- Returns 1, or 0 where the lease is no longer this process's.
 local run, job = ARGV[1], ARGV[2]
