@@ -51,8 +51,9 @@ faults: setup ## Processes killed at the worst moments, over and over
 bench: setup ## How long it takes and how much memory
 	$(PYTEST) -m "" -s -o python_files="bench_*.py" tests/bench
 
-schemas: setup ## Write schemas/json from the code
+schemas: setup ## Write what follows from the code: schemas/json, the tables in README
 	$(BIN)/python -m packhouse.schemas.export schemas/json
+	$(BIN)/python tests/support/readme.py
 
 format: setup ## Let ruff set the code
 	$(BIN)/ruff check --fix-only

@@ -15,7 +15,7 @@ def settings_table() -> str:
     """Every setting of a worker with its default."""
     rows = ["| variable | default | what it is |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "none" if field.default == () else f"`{field.default}`"
+        default = "none" if field.default in ((), None) else f"`{field.default}`"
         rows.append(f"| `PACKHOUSE_{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows) + "\n"
 

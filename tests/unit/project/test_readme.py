@@ -17,7 +17,7 @@ def rows_of(heading: str) -> list[list[str]]:
 
 
 def test_the_settings_are_those_of_the_code() -> None:
-    assert README.read_text("utf-8") == current(README.read_text("utf-8")), "run: python tests/support/readme.py"
+    assert README.read_text("utf-8") == current(README.read_text("utf-8")), "run: make schemas"
 
 
 def test_every_error_code_is_explained_once() -> None:
