@@ -1,6 +1,7 @@
 """The ledger: the one truth about runs and packages, kept in Redis and changed only by its scripts."""
 
 from packhouse.worker.ledger.ledger import Ledger, PlannedJob, connect
+from packhouse.worker.ledger.notebook import Collector, Notebook
 from packhouse.worker.ledger.records import (
     RANK_JOB,
     Answer,
@@ -18,12 +19,14 @@ __all__ = [
     "RANK_JOB",
     "Answer",
     "Arrival",
+    "Collector",
     "DeadLetter",
     "Frozen",
     "Held",
     "Lease",
     "LeaseLost",
     "Ledger",
+    "Notebook",
     "Opened",
     "PlannedJob",
     "Wake",

@@ -84,7 +84,8 @@ class Ledger:
             if entry.name.endswith(".lua") and entry.name != "common.lua"
         }
 
-    def _call(self, name: str, *arguments: object) -> Any:
+    def call(self, name: str, *arguments: object) -> Any:
+        """Run a script; the settings go last."""
         return self._scripts[name](keys=[self.keys.prefix], args=[*arguments, self._settings])
 
     # The way of a run
@@ -92,14 +93,14 @@ class Ledger:
     def open(self, arrival: Arrival, *, queue: str, title: str) -> Opened:
         """Put a run into the ledger, unless it is there."""
         key, names = run_key(arrival.run), _names(arrival.run)
-        outcome, *rest = self._call("open", key, names, arrival.digest, arrival.event_id, arrival.text, queue, title)
+        outcome, *rest = self.call("open", key, names, arrival.digest, arrival.event_id, arrival.text, queue, title)
         if outcome == "opened":
             return Opened("opened", wake=Wake.of(rest[0]))
         return Opened(outcome, digest=rest[0] if rest else None)
 
     def lease(self, run: str, job: str, token: str, identity: Identity) -> Lease | None:
         """Take a job, or None where it is settled, taken or not due."""
-        reply = self._call(
+        reply = self.call(
             "lease", run, job, token, self._lease_ms, identity.worker, json.dumps(identity.name), identity.place,
             identity.process,
         )  # fmt: skip
@@ -110,7 +111,7 @@ class Ledger:
 
     def renew(self, lease: Lease) -> bool:
         """Hold a lease for its full time from now; False where it is lost."""
-        return bool(self._call("renew", lease.run, lease.job, lease.token, self._lease_ms))
+        return bool(self.call("renew", lease.run, lease.job, lease.token, self._lease_ms))
 
     def event(self, run: str) -> str | None:
         """The event of an open run as it came; None where the run is over."""
@@ -125,31 +126,31 @@ class Ledger:
     ) -> list[Wake]:
         """The run is ranked. Raises ``LeaseLost``."""
         rows = json.dumps([[job.job, job.queue, job.package, job.title] for job in jobs])
-        done, *rest = self._call("plan", lease.run, lease.token, accepted, candidates, left_out, state, rows)
+        done, *rest = self.call("plan", lease.run, lease.token, accepted, candidates, left_out, state, rows)
         if not done:
             raise LeaseLost
         return [Wake.of(reply) for reply in rest[0]]
 
     def reject(self, lease: Lease, *, rejected: str, reason: str) -> None:
         """The run's event is none. Raises ``LeaseLost``."""
-        if not self._call("reject", lease.run, lease.token, rejected, reason):
+        if not self.call("reject", lease.run, lease.token, rejected, reason):
             raise LeaseLost
 
     def freeze(self, lease: Lease, plan: str, destination: str) -> Frozen:
         """Fix a package's plan and claim its destination. Raises ``LeaseLost``."""
-        outcome, *rest = self._call("freeze", lease.run, lease.job, lease.token, plan, destination)
+        outcome, *rest = self.call("freeze", lease.run, lease.job, lease.token, plan, destination)
         if outcome == "lost":
             raise LeaseLost
         return Frozen(plan=rest[0]) if outcome == "frozen" else Frozen(taken_by=_subject(rest[0]))
 
     def settle(self, lease: Lease, outcome: str, result: str) -> None:
         """Record how a package ended, once. Raises ``LeaseLost``."""
-        if not self._call("settle", lease.run, lease.job, lease.token, outcome, result):
+        if not self.call("settle", lease.run, lease.job, lease.token, outcome, result):
             raise LeaseLost
 
     def release(self, lease: Lease, seconds: float) -> None:
         """Let a job wait before it is tried again. Raises ``LeaseLost``."""
-        if not self._call("release", lease.run, lease.job, lease.token, int(seconds * 1000)):
+        if not self.call("release", lease.run, lease.job, lease.token, int(seconds * 1000)):
             raise LeaseLost
 
     # The run queue
@@ -158,21 +159,21 @@ class Ledger:
         """Take something that is no event out of the run queue and its consumer group, into the dead letters."""
         reason = f"{letter.problem.code}: {letter.problem.message}"
         reply = (answer.id, _names(answer.run), answer.data) if answer else ("", "", "")
-        self._call("bury", letter.entry, group, reason, letter.length, letter.digest, letter.head, *reply)
+        self.call("bury", letter.entry, group, reason, letter.length, letter.digest, letter.head, *reply)
 
     # Recovery
 
     def sweep(self, *, expired: bool) -> list[Wake]:
         """Bring back what is due: delayed jobs, and jobs of expired leases if asked."""
-        return [Wake.of(reply) for reply in self._call("sweep", "1" if expired else "0")]
+        return [Wake.of(reply) for reply in self.call("sweep", "1" if expired else "0")]
 
     def missed(self, queue: str, messages: int) -> list[Wake]:
         """Wake-ups of jobs that have been passed over, given the number of wake-ups in the queue."""
-        return [Wake.of(reply) for reply in self._call("missed", queue, messages)]
+        return [Wake.of(reply) for reply in self.call("missed", queue, messages)]
 
     def lose(self, held: Held, kind: str) -> list[Wake]:
         """End a lease whose holder is gone (``crash``, ``loss``) or gives it back (``handback``)."""
-        return [Wake.of(reply) for reply in self._call("lose", held.run, held.job, held.token, kind)]
+        return [Wake.of(reply) for reply in self.call("lose", held.run, held.job, held.token, kind)]
 
     def held_at(self, place: str) -> list[Held]:
         """The leases of the processes of one place."""
