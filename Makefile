@@ -15,6 +15,7 @@ setup: $(VENV)/.project ## Virtual environment with everything, from the locked 
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Packhouse needs Python 3.11 or later: make PYTHON=python3.11")'
+	PYTHON=$(PYTHON) .ci/need import:ensurepip=python3-venv
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
