@@ -61,7 +61,7 @@ def send(wake: Wake) -> None:
 def die_with_parent(**_: Any) -> None:
     """Let the kernel end this pool process when its worker is killed, so that none is left behind."""
     if sys.platform == "linux":
-        parent = os.getppid()
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
+        # The worker may have been killed before the kernel was told: then this process has another parent by now.
+        if os.getppid() != int(identity().main.partition("@")[0]):
             os.kill(os.getpid(), signal.SIGKILL)
