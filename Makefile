@@ -63,6 +63,7 @@ format: setup ## Let ruff set the code
 lock: setup ## Resolve the dependencies anew and write the locked requirements
 	$(LOCK) --upgrade pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
 	$(LOCK) --constraints requirements/dev.txt pyproject.toml --extra worker --output-file requirements/worker.txt
+	$(LOCK) --constraints requirements/dev.txt pyproject.toml --extra worker --extra azure --output-file requirements/worker-azure.txt
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .packhouse .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

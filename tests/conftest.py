@@ -1,7 +1,8 @@
-"""What tests of every kind share: a real server, and a namespace of one's own on it."""
+"""What tests of every kind share: a real server, a namespace of one's own on it, and a stand-in for Azure."""
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
+from support.azure import AzureStandIn
+
+from packhouse.local.azure import azurite
 
 STARTS_WITHIN = 20.0
 
@@ -132,3 +136,34 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
 def data() -> Path:
     """The folder with the real Olive runs."""
     return Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def azure_standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureStandIn]:
+    """The stand-in for Azure that all tests share. They ask for ``azure``."""
+    if missing := azurite.missing_programs():
+        pytest.skip(f"the stand-in for Azure needs {' and '.join(missing)}")
+    standin = AzureStandIn(tmp_path_factory.mktemp("azure"), (free_port(), free_port()))
+    try:
+        standin.start()
+        yield standin
+    finally:
+        standin.stop()
+
+
+@pytest.fixture
+def azure(azure_standin: AzureStandIn) -> AzureStandIn:
+    """The stand-in for Azure with nothing in it. Processes reach it by ``azure.environment``."""
+    azure_standin.reset()
+    return azure_standin
+
+
+@pytest.fixture
+def azure_here(azure: AzureStandIn, monkeypatch: pytest.MonkeyPatch) -> AzureStandIn:
+    """The stand-in for Azure with nothing in it, reached by the SDK in the test's own process too."""
+    for name in os.environ:
+        if name.startswith(("AZURE_", "AZUREML_")):
+            monkeypatch.delenv(name)
+    for name, value in azure.environment.items():
+        monkeypatch.setenv(name, value)
+    return azure
