@@ -28,7 +28,7 @@ from packhouse.schemas.status import Accepted, PackageRef, PackageResult, Packag
 from packhouse.worker.context import Context
 from packhouse.worker.intake.envelope import read_head
 from packhouse.worker.keeper import LeaseKeeper
-from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, PlannedJob
+from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Notebook, PlannedJob
 from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.registry import packager_of, queue_of
 from packhouse.worker.ranking import rank
@@ -188,11 +188,13 @@ def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingC
             event=event.data,
             config=config,
             ranking=rank(event.data),
-            storage=context.storage,
+            storage=context.storage.of(event.data),
             mapping=context.settings.path_map,
             token=lease.token,
             tag=f"{lease.run[:12]}-{lease.job}",
             progress=keeper,
+            notebook=Notebook(context.ledger, context.settings, lease),
+            azure=context.azure,
         )
         plan_json = lease.plan
         if plan_json is None:
@@ -211,14 +213,17 @@ def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingC
 
 
 def _pause(context: Context, lease: Lease, error: TransientError) -> float | None:
-    """Seconds to wait before the next attempt; None where there shall be none. Raises a lost lease again."""
+    """Seconds to wait before the next attempt; None where there shall be none. Raises a lost lease again.
+
+    Whoever asked to be left alone for longer is.
+    """
     if isinstance(error, LeaseLost):
         raise error
     settings = context.settings
     if lease.tries + 1 >= settings.retry_limit:
         return None
     pause = min(settings.retry_seconds_max, settings.retry_seconds * 2**lease.tries)
-    pause *= random.uniform(0.5, 1)  # noqa: S311 (jitter, not a secret)
+    pause = max(pause * random.uniform(0.5, 1), error.retry_after or 0)  # noqa: S311 (jitter, not a secret)
     log.warning("Job %s:%s will be tried again in %.1f s: %s", lease.run, lease.job, pause, error)
     return pause
 

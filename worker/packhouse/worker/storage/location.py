@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, unquote
 
 from packhouse.schemas.base import is_url
 from packhouse.schemas.events import FinishedRun
 from packhouse.schemas.paths import PathMap, is_windows
+
+_ENCODED: Final = "https://"
+"""Addresses of blobs that begin so are percent-encoded; those of ``azureml:`` are not."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,10 @@ class Location:
     shown: str
 
     def child(self, relative: str) -> Location:
-        """A place below this one; ``relative`` uses forward slashes."""
+        """A place below this one; ``relative`` uses forward slashes, and is not encoded where this is a URL."""
+        if self.path.startswith(_ENCODED):
+            url = f"{self.path.rstrip('/')}/{quote(relative)}"
+            return Location(url, url)
         separator = _separator(self.shown)
         shown = f"{self.shown.rstrip(separator)}{separator}{relative.replace('/', separator)}"
         return Location(f"{self.path.rstrip('/')}/{relative}", shown)
@@ -35,7 +43,8 @@ class Location:
     @property
     def name(self) -> str:
         """The last component."""
-        return self.path.rpartition("/")[2]
+        name = self.path.rpartition("/")[2]
+        return unquote(name) if self.path.startswith(_ENCODED) else name
 
 
 def _separator(shown: str) -> str:
