@@ -164,9 +164,14 @@ def test_a_path_outside_the_storage_roots_is_not_read(standing: Farm, make_run: 
 
 
 @pytest.mark.parametrize("kind", ["AzureMLModels", "AzureMLData"])
-def test_a_type_without_a_packager_fails_and_the_others_succeed(standing: Farm, make_run: RunMaker, kind: str) -> None:
+def test_without_a_workspace_assets_fail_naming_the_setting_and_the_others_succeed(
+    standing: Farm, make_run: RunMaker, kind: str
+) -> None:
     event = make_run(uuid.uuid4().hex, packages=[{"type": kind}, {"type": "Zipfile"}])
-    assert code_of(outcome(standing, event)) == "packaging_type_unavailable"
+    result = outcome(standing, event)
+    assert code_of(result) == "workspace_unknown"
+    assert result.error is not None
+    assert "PACKHOUSE_AZURE_WORKSPACES" in result.error.fix
     assert standing.wait_final(event).data.state == "partly_succeeded"
 
 

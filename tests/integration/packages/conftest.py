@@ -17,14 +17,18 @@ from onnx import TensorProto, helper, numpy_helper
 from packhouse.schemas.events import FinishedRun, RunRef
 from packhouse.schemas.packaging import PackagingConfig
 from packhouse.schemas.paths import PathMap
+from packhouse.worker.azure.access import Azure
+from packhouse.worker.ledger import Lease, Ledger, Notebook, connect
 from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.zipfile import ZipfilePackager, ZipfilePlan
 from packhouse.worker.ranking import rank
+from packhouse.worker.settings import Settings
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.storage import Storage
 
 DATA = Path(__file__).parents[2] / "data"
 ENGINE = "/srv/olive"
+LEASE = Lease("abcdef", "0", "a1", 1, 0, 0.0, None)
 SAMPLES = {
     "olive-0.6.2-cpu-and-openvino": ["cpu-cpu", "cpu-openvino"],
     "olive-0.13.0-search": ["cpu-cpu"],
@@ -110,6 +114,7 @@ class Farm:
         return self.run([{"accelerator": "cpu-cpu", "nodes": nodes}], **fields)
 
     def job(self, event: FinishedRun, config: PackagingConfig | None = None) -> PackageJob:
+        settings = Settings()
         return PackageJob(
             run=RunRef(source="urn:test", id="run-1"),
             event=event,
@@ -120,6 +125,8 @@ class Farm:
             token=self.token,
             tag="abcdef-0",
             progress=self.progress,
+            notebook=Notebook(Ledger(connect(settings.redis_url), settings), settings, LEASE),
+            azure=Azure(settings),
         )
 
     def pour(self, event: FinishedRun, config: PackagingConfig | None = None) -> tuple[Path, Poured]:

@@ -55,7 +55,7 @@ class Store:
 class Book:
     notes: dict[str, str] = field(default_factory=dict)
 
-    def note(self, name: str, value: str, instead_of: str) -> str:
+    def note(self, name: str, value: str, *, instead_of: str = "") -> str:
         if self.notes.get(name, instead_of) == instead_of:
             self.notes[name] = value
         return self.notes[name]

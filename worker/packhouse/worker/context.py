@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from packhouse.worker.azure.access import Azure
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Ledger, Wake
 from packhouse.worker.settings import Settings
@@ -18,6 +19,7 @@ class Context:
     settings: Settings
     ledger: Ledger
     storage: Storage
+    azure: Azure
     identity: Identity
     wake: Callable[[Wake], None]
     """Send a wake-up call. Losing one does no harm: recovery sends it again."""

@@ -12,6 +12,7 @@ import sys
 from functools import cache
 from typing import Any
 
+from packhouse.worker.azure.access import Azure
 from packhouse.worker.context import Context
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Ledger, Wake, connect
@@ -46,8 +47,14 @@ def _context_of(_pid: int) -> Context:
 
     settings = app.settings
     ledger = Ledger(connect(settings.redis_url), settings)
+    azure = Azure(settings)
     return Context(
-        settings=settings, ledger=ledger, storage=Storage(Roots(settings.roots)), identity=identity(), wake=send
+        settings=settings,
+        ledger=ledger,
+        storage=Storage(Roots(settings.roots), azure.blobs),
+        azure=azure,
+        identity=identity(),
+        wake=send,
     )
 
 

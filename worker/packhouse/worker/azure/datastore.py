@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from packhouse.schemas.blob.address import BlobAddress
 from packhouse.schemas.errors import ErrorCode, PermanentError
 
 _LASTS: Final = 3600.0
@@ -68,6 +69,11 @@ class Datastore:
     container: str
     secret: Secret | None
     """None where the process's own identity opens it."""
+
+    @property
+    def root(self) -> BlobAddress:
+        """The container."""
+        return BlobAddress(self.account, self.container)
 
     def path(self, path: str) -> str:
         """The address of something in there, as assets refer to it."""

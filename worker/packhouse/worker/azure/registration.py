@@ -27,14 +27,26 @@ class AssetStore(Protocol):
     def versions(self, kind: AssetKind, name: str) -> list[str]: ...  # noqa: D102 (as there)
 
 
+class Note(Protocol):
+    """Writes a decision into the ledger and returns the one that holds; see ``ledger.Notebook``."""
+
+    def __call__(self, name: str, value: str, *, instead_of: str = "") -> str: ...  # noqa: D102 (as there)
+
+
 class Registrar:
     """Registers the assets of one package."""
 
-    def __init__(self, store: AssetStore, note: Callable[[str, str, str], str], confirm: Callable[[], None]) -> None:
-        """``note(name, value, instead_of)`` writes a decision into the ledger and returns the one that holds."""
+    def __init__(self, store: AssetStore, note: Note, confirm: Callable[[], None]) -> None:
         self._store = store
         self._note = note
         self._confirm = confirm
+
+    def must_not_be_taken(self, asset: NewAsset, digest: Digest) -> None:
+        """Raises ``asset_version_taken`` where that is so already: to be known before anything is uploaded."""
+        if asset.version != AUTO:
+            there = self._store.get(asset.kind, asset.name, asset.version)
+            if there is not None and there.digest != digest:
+                raise taken(asset, there, digest)
 
     def register(self, asset: NewAsset, digest: Digest) -> tuple[Registered, bool]:
         """The asset as the service has it then, and whether it was there before this package.
@@ -57,7 +69,7 @@ class Registrar:
         before = ""
         for _ in range(_ROUNDS):
             # Written down before it is asked for: whoever takes up this job after a crash asks for the same one.
-            version = self._note(name, next_free(self._store.versions(asset.kind, asset.name)), before)
+            version = self._note(name, next_free(self._store.versions(asset.kind, asset.name)), instead_of=before)
             reach("azure.version_noted")
             there = self._offer(replace(asset, version=version))
             if there.digest == digest:

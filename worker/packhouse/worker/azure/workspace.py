@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.events import AzureMLWorkspace
 from packhouse.worker.azure.assets import Assets
 from packhouse.worker.azure.credentials import credential
@@ -34,8 +35,14 @@ class Workspace:
     @cached_property
     def client(self) -> MLClient:
         """The SDK's client. Making it sends nothing; importing it takes seconds."""
-        from azure.ai.ml import MLClient
-
+        try:
+            from azure.ai.ml import MLClient
+        except ImportError as error:
+            raise PermanentError(
+                ErrorCode.CONFIGURATION_INVALID,
+                f"This worker is installed without what it takes to reach Azure: {error}.",
+                fix="Install packhouse[worker,azure], or let these queues be served by workers that have it.",
+            ) from error
         return MLClient(
             credential(),
             self.ref.subscription_id,
@@ -55,13 +62,14 @@ class Workspace:
         """A datastore, or the workspace's default one. Asked for once: its clients live as long as the process."""
         if name not in self._datastores:
             found = self._describe(name, secrets=False)
-            self._datastores[name] = read_datastore(found, lambda: self._describe(name, secrets=True).credentials)
+            store = read_datastore(found, lambda: self._describe(found.name, secrets=True).credentials)
+            self._datastores[name] = self._datastores.setdefault(store.name, store)
         return self._datastores[name]
 
     @property
     def known_datastores(self) -> tuple[Datastore, ...]:
         """The datastores that have been asked for."""
-        return tuple(self._datastores.values())
+        return tuple(dict.fromkeys(self._datastores.values()))
 
     def _describe(self, name: str | None, *, secrets: bool) -> Any:
         what = f"datastore {name}" if name else "the default datastore"

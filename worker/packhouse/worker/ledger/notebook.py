@@ -21,6 +21,11 @@ class Notebook:
         # Every attempt at a job is the same holder: what a killed one left claimed is its successor's at once.
         self._holder = f"{lease.run}:{lease.job}"
 
+    @property
+    def run(self) -> str:
+        """Key of the run."""
+        return self._lease.run
+
     def note(self, name: str, value: str, *, instead_of: str = "") -> str:
         """Write down a decision before it is acted on, unless an earlier attempt did: the one that holds is returned.
 

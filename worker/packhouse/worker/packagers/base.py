@@ -11,6 +11,8 @@ from packhouse.schemas.packaging import PackagingConfig
 from packhouse.schemas.paths import PathMap
 from packhouse.schemas.ranking import Ranking
 from packhouse.schemas.status import Asset, Replaced
+from packhouse.worker.azure.access import Azure
+from packhouse.worker.ledger import Notebook
 from packhouse.worker.storage.location import Location, locate
 from packhouse.worker.storage.storage import Storage
 
@@ -46,6 +48,8 @@ class PackageJob:
     tag: str
     """The same for every attempt at this job, different for every other job; letters, digits and ``-``."""
     progress: Progress
+    notebook: Notebook
+    azure: Azure
 
     def locate(self, path: str) -> Location:
         """A path of the event as the worker finds it."""

@@ -20,9 +20,8 @@ from packhouse.worker.packagers.base import PackageJob, Plan, Poured
 from packhouse.worker.packagers.destination import look_at_replaced, output_folder, real_path
 from packhouse.worker.storage.deflating import worth_deflating, worth_deflating_bytes
 from packhouse.worker.storage.digest import FileDigest
-from packhouse.worker.storage.location import Location
 from packhouse.worker.storage.output import discard_stale, publish_file
-from packhouse.worker.storage.readable import Readable
+from packhouse.worker.storage.readable import must_be_as_planned
 from packhouse.worker.storage.zip_writer import ZipWriter
 
 _FOR_HEADERS: Final = 400
@@ -165,7 +164,7 @@ class _Pouring:
             return Sized(digest.size, digest.sha256)
         location = self._job.locate(file.source.shown)
         with self._job.storage.open_file(location) as source:
-            _must_be_as_planned(source, file.source, location)
+            must_be_as_planned(source, file.source.size, file.source.mark)
             digest = self._writer.add_file(
                 file.path,
                 source,
@@ -197,12 +196,3 @@ def _planned(job: PackageJob, tree: PackageTree) -> list[PlannedFile]:
 def _worth_deflating(job: PackageJob, entry: ModelFile) -> bool:
     with job.storage.open_file(entry.location) as file:
         return worth_deflating(file)
-
-
-def _must_be_as_planned(file: Readable, planned: PlannedSource, location: Location) -> None:
-    if (file.size, file.mark) != (planned.size, planned.mark):
-        raise PermanentError(
-            ErrorCode.MODEL_CHANGED,
-            f"{location.shown} was written to while its package was being made.",
-            fix="Publish the run again when nothing writes to its models any more, or stage them with --stage-to.",
-        )

@@ -75,6 +75,16 @@ def must_be_unchanged(source: Readable) -> None:
         raise model_changed(source, what)
 
 
+def must_be_as_planned(source: Readable, size: int, mark: str) -> None:
+    """Raises ``PermanentError`` (``model_changed``) where a file is another than the one that a plan was made for."""
+    if (source.size, source.mark) != (size, mark):
+        raise PermanentError(
+            ErrorCode.MODEL_CHANGED,
+            f"{said(source.shown)} was written to while its package was being made.",
+            fix="Publish the run again when nothing writes to its models any more, or stage them with --stage-to.",
+        )
+
+
 def model_changed(source: Readable, what: str) -> PermanentError:
     """The error for a file that does not stay as it is while it is packaged."""
     return PermanentError(
