@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 
 from packhouse.schemas.blob.address import BlobAddress
 from packhouse.schemas.errors import ErrorCode, PermanentError
@@ -40,6 +42,14 @@ class AllowList:
 
     def __contains__(self, address: BlobAddress) -> bool:
         return not self._entries.isdisjoint((f"{address.account}/{address.container}", f"{address.account}/{_ANY}"))
+
+
+def end_of(signature: str) -> float | None:
+    """When a shared access signature ends, in seconds since 1970; None where it does not say."""
+    try:
+        return datetime.fromisoformat(parse_qs(signature)["se"][0]).timestamp()
+    except (KeyError, ValueError):
+        return None
 
 
 def must_be_allowed(address: BlobAddress, access: Access) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from packhouse.schemas.blob.address import BlobAddress, DatastorePath, is_datastore_path
-from packhouse.schemas.errors import ErrorCode, PackhouseError
+from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError, TransientError
 from packhouse.schemas.events import AzureMLWorkspace
-from packhouse.worker.storage.blob.access import Access, must_be_allowed
+from packhouse.worker.storage.blob.access import Access, end_of, must_be_allowed
 from packhouse.worker.storage.blob.failures import asking
 from packhouse.worker.storage.location import Location
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PIECE: Final = 4 << 20
 """Bytes of one request that reads."""
 
+_NEW: Final = "A new one is asked for, and it is tried again by itself. If it lasts, check this machine's clock."
 _STALE: Final = {ErrorCode.AZURE_SIGN_IN_FAILED, ErrorCode.AZURE_FORBIDDEN}
 
 
@@ -76,13 +78,28 @@ class BlobClients:
 
     @contextmanager
     def renewing(self, address: BlobAddress) -> Generator[None]:
-        """Within it, an error that says so gives up the credential of the address's container."""
+        """Within it, an error that says so gives up the credential of the address's container.
+
+        A refusal after the end of a signature is transient, whatever the service calls it: there will be a new one.
+        """
         try:
             yield
         except PackhouseError as error:
-            if error.code in _STALE:
-                self._access.refused(address.root)
+            if error.code not in _STALE:
+                raise
+            ended = self._has_ended(address)
+            self._access.refused(address.root)
+            if ended and isinstance(error, PermanentError):
+                raise TransientError(error.code, f"The signature has run out: {error.message}", fix=_NEW) from None
             raise
+
+    def _has_ended(self, address: BlobAddress) -> bool:
+        """Whether what opens the container is a signature that says that its time is over."""
+        with self._lock:
+            credential = self._clients.get(address.root, (None,))[0]
+        signature = getattr(credential, "signature", None)
+        end = end_of(signature) if isinstance(signature, str) else None
+        return end is not None and end <= time.time()
 
 
 def _client(root: BlobAddress, credential: Any) -> ContainerClient:
