@@ -24,11 +24,13 @@ PACKHOUSE = str(Path(sys.executable).with_name("packhouse"))
 class Up:
     """A running ``packhouse up``."""
 
-    def __init__(self, folder: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *options: str, environment: dict[str, str] | None = None, azure: bool = False
+    ) -> None:
         self.data_dir = folder / "stack"
         self.errors: list[str] = []
         self._folder = folder
-        self._options = options
+        self._options = options if azure else ("--no-azure", *options)
         self._environment = {**os.environ, "PACKHOUSE_SWEEP_SECONDS": "0.3", **(environment or {})}
 
     def start(self) -> Self:
@@ -65,8 +67,8 @@ class Up:
         return family(self.process.pid)
 
     def children(self, kind: str) -> list[psutil.Process]:
-        """Its own children of a kind: ``worker``, ``flower`` or ``server``."""
-        sign = {"worker": "--hostname", "flower": "flower"}
+        """Its own children of a kind: ``worker``, ``flower``, ``azure`` (the stand-in) or ``server``."""
+        sign = {"worker": "--hostname", "flower": "flower", "azure": "packhouse.local.azure.standin"}
         found: list[psutil.Process] = []
         for child in psutil.Process(self.process.pid).children():
             with contextlib.suppress(psutil.NoSuchProcess):

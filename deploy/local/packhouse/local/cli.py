@@ -43,7 +43,15 @@ import click
     help="How many packages are made at the same time.",
 )
 @click.option("--flower/--no-flower", default=True, help="Whether to start Flower, the web page that shows the tasks.")
-def up(data_dir: Path, roots: tuple[Path, ...], maps: tuple[str, ...], concurrency: int, *, flower: bool) -> None:
+@click.option(
+    "--azure/--no-azure",
+    default=True,
+    help="Whether to start a stand-in for Azure ML and blob storage. It needs node and npm, and is left out where a "
+    "real workspace is set.",
+)
+def up(
+    data_dir: Path, roots: tuple[Path, ...], maps: tuple[str, ...], concurrency: int, *, flower: bool, azure: bool
+) -> None:
     """Run a whole Packhouse on this machine, in the foreground: a Redis-compatible server, workers and Flower.
 
     When it is ready it prints one line, "ready redis=<url> flower=<url>". Then, in another shell, "packhouse publish"
@@ -58,7 +66,7 @@ def up(data_dir: Path, roots: tuple[Path, ...], maps: tuple[str, ...], concurren
     from packhouse.local.stack import Stack
     from packhouse.schemas.errors import PackhouseError
 
-    stack = Stack(data_dir, roots or (Path.cwd(),), maps=maps, concurrency=concurrency, flower=flower)
+    stack = Stack(data_dir, roots or (Path.cwd(),), maps=maps, concurrency=concurrency, flower=flower, azure=azure)
     asked = threading.Event()
 
     def stop(_number: int, _frame: Any) -> None:
@@ -79,6 +87,8 @@ def up(data_dir: Path, roots: tuple[Path, ...], maps: tuple[str, ...], concurren
         raise
     sys.stdout.write(f"ready redis={stack.redis_url} flower={stack.flower_url or 'off'}\n")
     sys.stdout.flush()
+    if workspace := stack.azure_environment.get("PACKHOUSE_AZURE_WORKSPACES"):
+        click.echo(f"packhouse: Azure is stood in for; its workspace is {workspace}", err=True)
     click.echo(f"packhouse: up in {time.monotonic() - began:.1f} s; Ctrl-C stops it.", err=True)
     asked.wait()
     click.echo("packhouse: stopping; packages in work are finished or handed back. Ctrl-C again hurries.", err=True)

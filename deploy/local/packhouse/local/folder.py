@@ -28,6 +28,7 @@ class DataFolder:
         self.logs = self.path / "logs"
         self.redis = self.path / "redis"
         self.flower = self.path / "flower"
+        self.azure = self.path / "azure"
         self._lock = -1
 
     def claim(self) -> Self:

@@ -1,4 +1,4 @@
-"""The embedded stack: server, workers and Flower, started together, kept alive, stopped in order."""
+"""The embedded stack: server, workers, Flower, stand-in for Azure; started together, kept alive, stopped in order."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from packhouse.local.azure.choice import azurite_for
+from packhouse.local.azure.environment import PROXY, azure_environment, without_azure
+from packhouse.local.azure.place import Place
+from packhouse.local.azure.processes import programs
+from packhouse.local.azure.remote import Remote
 from packhouse.local.child import Child
 from packhouse.local.folder import DataFolder
 from packhouse.local.server import server_command
@@ -31,6 +36,8 @@ READY_SECONDS: Final = 60.0
 _POLL: Final = 0.05
 _LOGS_EVERY: Final = 10.0
 _FLOWER_STARTS: Final = 2
+_KEEPERS: Final = ("azure", "azurite", "server")
+"""Processes that keep something for the next start."""
 
 
 def _to_stderr(line: str) -> None:
@@ -39,7 +46,9 @@ def _to_stderr(line: str) -> None:
 
 
 class Stack:
-    """A server, ``concurrency`` packaging processes and Flower on this machine, all state in one data folder.
+    """A server, ``concurrency`` packaging processes, Flower and a stand-in for Azure on this machine.
+
+    All state is in one data folder. Where the stand-in cannot be had, ``say`` is told and the rest starts without.
 
     A context manager: inside it the stack is ready. One thread starts and watches all processes, and they die with it.
     Raises ``PermanentError`` where the settings are wrong or a process does not come up.
@@ -53,6 +62,7 @@ class Stack:
         maps: Sequence[str] = (),
         concurrency: int = 2,
         flower: bool = True,
+        azure: bool = False,
         environment: Mapping[str, str] | None = None,
         say: Callable[[str], None] = _to_stderr,
     ) -> None:
@@ -63,6 +73,8 @@ class Stack:
         self._maps = list(maps)
         self._concurrency = concurrency
         self._with_flower = flower
+        self._with_azure = azure
+        self._azure: Remote | None = None
         self._say = say
         self._environment = {**os.environ, **(environment or {})}
         self._settings = self._checked_settings()
@@ -75,13 +87,18 @@ class Stack:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Name to process id of the processes that run: ``server``, ``worker-1``…, ``flower``."""
+        """Name to process id of what runs: ``server``, ``azurite``, ``azure``, ``worker-1``…, ``flower``."""
         return {child.name: child.pid for child in self._children if child.pid is not None}
 
     @property
     def keys(self) -> Keys:
         """The keys at the border."""
         return Keys(self._settings.namespace)
+
+    @property
+    def azure_environment(self) -> dict[str, str]:
+        """Environment that leads Azure's SDKs to the stand-in; empty where there is none."""
+        return azure_environment(Place(self.folder.azure), self._azure.port) if self._azure else {}
 
     def start(self) -> Self:
         """Start everything and wait until it is ready."""
@@ -158,12 +175,14 @@ class Stack:
             self._ready.set()
 
     def _bring_up(self) -> None:
+        home = azurite_for(self._settings, self._say, self._stopping.is_set) if self._with_azure else None
         port = self.folder.port("PACKHOUSE_REDIS_URL")
         self.redis_url = f"redis://127.0.0.1:{port}/0"
         self._environment["PACKHOUSE_REDIS_URL"] = self.redis_url
         deadline = time.monotonic() + READY_SECONDS
         server = self._child("server", server_command(port, self.folder.redis), self.folder.redis)
         self._launch(server)
+        azure = self._stand_in(home) if home else []
         redis = Redis.from_url(self.redis_url, socket_timeout=2, retry=Retry(NoBackoff(), 0), decode_responses=True)
         with redis:
             self._await("the server", lambda: _answers(redis), deadline, [server])
@@ -175,6 +194,8 @@ class Stack:
             flower = self._flower()
             everyone = [child for child in self._children if child is not flower]
             self._await("the workers", lambda: names <= _heard_of(redis, self.keys), deadline, everyone)
+            if self._azure:
+                self._await("the stand-in for Azure", self._azure.ready, deadline, [server, *azure])
             if flower:
                 self._await("Flower", self._flower_answers, deadline, everyone)
         self.folder.write_env(
@@ -184,8 +205,29 @@ class Stack:
                 "PACKHOUSE_FLOWER_URL": self.flower_url or self.folder.read_env().get("PACKHOUSE_FLOWER_URL", ""),
                 "PACKHOUSE_ROOTS": self._environment["PACKHOUSE_ROOTS"],
                 "PACKHOUSE_PATH_MAPS": self._environment["PACKHOUSE_PATH_MAPS"],
+                **self.azure_environment,
             }
         )
+
+    def _stand_in(self, home: Path) -> list[Child]:
+        place = Place(self.folder.azure)
+        self._azure = Remote(self.folder.port(PROXY))
+        found = programs(place, home, self._azure.port, self.folder.port("PACKHOUSE_AZURITE_URL"))
+        clean = without_azure(self._environment)
+        children = [
+            Child(
+                one.name,
+                one.command,
+                environment={**clean, **one.environment},
+                folder=place.path,
+                log=self.folder.log(one.name),
+            )
+            for one in found
+        ]
+        for child in children:
+            self._launch(child)
+        self._environment = {**clean, **self.azure_environment}
+        return children
 
     def _workers(self) -> list[tuple[str, Child]]:
         """Two workers share the slots, so that killing one leaves the other at work."""
@@ -269,15 +311,15 @@ class Stack:
         groups: list[tuple[float, list[Child]]] = [
             (grace, [child for child in self._children if child.name.startswith("worker-")]),
             (5.0, [child for child in self._children if child.name == "flower"]),
-            (30.0, [child for child in self._children if child.name == "server"]),
+            (30.0, [child for child in self._children if child.name in _KEEPERS]),
         ]
         for seconds, children in groups:
             for child in children:
                 child.ask_to_stop()
             deadline = time.monotonic() + seconds
             for child in children:
-                # Even in a hurry the server is given the moment it needs to write its file.
-                hurry = (lambda: False) if child.name == "server" else self._hurried.is_set
+                # Even in a hurry these are given the moment they need to write their files.
+                hurry = (lambda: False) if child.name in _KEEPERS else self._hurried.is_set
                 child.end(max(0.0, deadline - time.monotonic()), hurry)
 
 

@@ -6,8 +6,10 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -26,10 +28,10 @@ def missing_programs() -> list[str]:
     return [name for name in ("node", "npm") if shutil.which(name) is None]
 
 
-def install(say: Callable[[str], None]) -> Path:
+def install(say: Callable[[str], None], stopped: Callable[[], bool] = lambda: False) -> Path:
     """The folder with Azurite, which is installed where it is missing; takes half a minute then, and says so.
 
-    Raises ``PermanentError`` where npm cannot install it.
+    Raises ``PermanentError`` where npm cannot install it, or when ``stopped`` says not to wait for it.
     """
     home = _cache() / f"azurite-{_digest()}"
     if (home / _MAIN).is_file():
@@ -41,7 +43,7 @@ def install(say: Callable[[str], None]) -> Path:
             say("Installing Azurite, the blob store, from npm: half a minute, this once.")
             fresh = Path(tempfile.mkdtemp(prefix="azurite-", dir=home.parent))
             try:
-                _install(fresh)
+                _install(fresh, stopped)
                 fresh.replace(home)
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
@@ -69,26 +71,27 @@ def _digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _install(folder: Path) -> None:
+def _install(folder: Path, stopped: Callable[[], bool]) -> None:
     for name in _FILES:
         shutil.copy(_RECIPE / name, folder / name)
     npm = [shutil.which("npm") or "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    try:
-        done = subprocess.run(
-            npm,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=_INSTALL_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        told = done.stderr.strip().splitlines()[-12:] if done.returncode else []
-    except (OSError, subprocess.TimeoutExpired) as error:
-        told = [str(error)]
-    if told or not (folder / _MAIN).is_file():
+    log = folder / "npm.log"
+    deadline = time.monotonic() + _INSTALL_SECONDS
+    # A session of its own: Ctrl-C is for the stack, which then ends this in order.
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            npm, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        ) as process,
+    ):
+        while process.poll() is None:
+            if stopped() or time.monotonic() > deadline:
+                os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.05)
+    if process.returncode or not (folder / _MAIN).is_file():
+        told = " ".join(log.read_text("utf-8", "replace").split())[-500:]
         raise PermanentError(
             ErrorCode.CONFIGURATION_INVALID,
-            "npm could not install Azurite: " + (" ".join(line.strip() for line in told) or "its program is missing."),
+            f"npm could not install Azurite: {told or 'it was ended.'}",
             fix="Give npm its registry, or start without Azure: packhouse up --no-azure.",
         )
