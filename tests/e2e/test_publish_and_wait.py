@@ -206,6 +206,9 @@ def test_the_demonstration_works_twice_in_a_row_and_keeps_its_packages(tmp_path:
         assert len(kept) == 3 * count
         assert sum(f"  {package}\n" in shown.stdout for package in kept) == 3
         assert shown.stdout.count(" is sound: ") == 3
+        # 3 candidates of one run and 5 of the other, each as a model and as data.
+        assert shown.stdout.count("same digest") == (2 * 8 if shutil.which("npm") else 0)
+        assert ("Left out, since there was no stand-in for Azure" in shown.stdout) == (not shutil.which("npm"))
     assert processes_in(tmp_path) == []
 
 

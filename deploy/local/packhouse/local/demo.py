@@ -1,4 +1,7 @@
-"""``python -m packhouse.local.demo``: real Olive runs become verified ZIPs, by the commands a person would type."""
+"""``python -m packhouse.local.demo``: real Olive runs become packages of every type, by commands that anyone can type.
+
+The packages are then looked at from outside: ZIPs are verified, assets are fetched again by Azure's SDK.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from packhouse.local.demo_report import Outcome, show
 from packhouse.local.stack import Stack
+from packhouse.schemas import STATUS_EVENT, CompletedEvent
 from packhouse.schemas.errors import PackhouseError, describe
 
 _ENGINE_ROOT: Final = "/srv/olive"
@@ -21,6 +26,8 @@ _SAMPLES: Final = (
     ("olive-0.6.2-cpu-and-openvino", ("digits",)),
     ("olive-0.13.0-search", ("digits", "digits-again")),
 )
+_PROGRAM: Final = str(Path(sys.executable).with_name("packhouse"))
+_ASSET_TYPES: Final = ("AzureMLModels", "AzureMLData")
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,11 @@ class _Run:
         return self.folder / "packaging.json"
 
     @property
+    def id(self) -> str:
+        """The run's id: another one each time."""
+        return f"{self.folder.parent.name}-{self.folder.name}"
+
+    @property
     def packages(self) -> list[Path]:
         """The packages that are to come."""
         return [self.output_dir / f"{name}.zip" for name in self.names]
@@ -55,19 +67,23 @@ def main(samples: Path = Path("tests/data"), home: Path = Path(".packhouse/demo"
     place = Path(tempfile.mkdtemp(prefix="run-", dir=home)).absolute()
     place.chmod(0o755)
     runs = [_copy(samples / name, place / name, names) for name, names in _SAMPLES]
-    stack = Stack(home / "stack", [place], concurrency=2)
+    stack = Stack(home / "stack", [place], concurrency=2, azure=True)
     try:
-        _say(f"Starting a server, two workers and Flower; their state is in {stack.folder.path}")
+        _say(f"Starting a server, two workers, Flower and a stand-in for Azure; their state is in {stack.folder.path}")
         with stack:
             _say(f"Redis  {stack.redis_url}")
             _say(f"Flower {stack.flower_url}  (while this runs)")
-            failed = [run.folder.name for run in runs if not _package(run, stack.folder.path)]
+            outcomes = [_package(run, stack) for run in runs]
+            _say("\n━━━ What there is now")
+            good = show(outcomes, stack.azure_environment)
     except PackhouseError as error:
         _say(describe(error.problem))
         return 5
     _say("")
-    if failed:
-        _say(f"FAILED: {', '.join(failed)}. The workers' logs are in {stack.folder.logs}")
+    if not stack.azure_environment:
+        _say(f"Left out, since there was no stand-in for Azure: {' and '.join(_ASSET_TYPES)}. It needs node and npm.")
+    if not good:
+        _say(f"FAILED: see above. The workers' logs are in {stack.folder.logs}")
         return 1
     _say("All packages were made and verified. They stay here:")
     for run in runs:
@@ -79,31 +95,43 @@ def main(samples: Path = Path("tests/data"), home: Path = Path(".packhouse/demo"
 
 def _copy(sample: Path, folder: Path, names: tuple[str, ...]) -> _Run:
     shutil.copytree(sample, folder)
-    run = _Run(folder, names)
-    run.config.write_text(json.dumps([{"type": "Zipfile", "name": name} for name in names], indent=2))
-    return run
+    return _Run(folder, names)
 
 
-def _package(run: _Run, data_dir: Path) -> bool:
-    """Publish a run and verify its packages. Returns whether everything is as it should be."""
+def _package(run: _Run, stack: Stack) -> Outcome:
+    """Publish a run and verify its ZIPs."""
     _say(f"\n━━━ {run.folder.name}")
-    where = ["--map", f"{_ENGINE_ROOT}={run.folder}", "--data-dir", _short(data_dir)]
-    request = ["publish", _short(run.output_dir), "--packaging-config", _short(run.config), *where]
-    good = _call([*request, "--wait", "--timeout", "300"])
-    for package in run.packages:
-        if package.is_file():
-            good = _call(["verify", _short(package)]) and good
-        else:
-            _say(f"{package} is missing")
-            good = False
-    return good
+    wanted = [{"type": "Zipfile", "name": name} for name in run.names]
+    if stack.azure_environment:
+        # The runs have different models for the same accelerator: each has assets of its own name.
+        wanted += [{"type": kind, "name": run.folder.name.replace(".", "-")} for kind in _ASSET_TYPES]
+    run.config.write_text(json.dumps(wanted, indent=2))
+    where = ["--map", f"{_ENGINE_ROOT}={run.folder}", "--data-dir", _short(stack.folder.path)]
+    request = ["publish", _short(run.output_dir), "--packaging-config", _short(run.config), "--run-id", run.id, *where]
+    _call([*request, "--wait", "--timeout", "300"])
+    sound = [package for package in run.packages if package.is_file() and _call(["verify", _short(package)])]
+    return Outcome(run.folder.name, _final(run, stack.folder.path), frozenset(package.name for package in sound))
+
+
+def _final(run: _Run, data_dir: Path) -> CompletedEvent | None:
+    """The last word on a run."""
+    shown = subprocess.run(
+        [_PROGRAM, "status", run.id, "--json", "--data-dir", str(data_dir)],
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    events = [STATUS_EVENT.validate_json(line) for line in shown.stdout.splitlines()]
+    return next((event for event in events if isinstance(event, CompletedEvent)), None)
 
 
 def _call(arguments: list[str]) -> bool:
     _say(f"\n$ packhouse {shlex.join(arguments)}")
-    program = str(Path(sys.executable).with_name("packhouse"))
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PACKHOUSE_")}
-    return subprocess.run([program, *arguments], env=environment, check=False).returncode == 0
+    return subprocess.run([_PROGRAM, *arguments], env=_environment(), check=False).returncode == 0
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("PACKHOUSE_")}
 
 
 def _short(path: Path) -> str:
