@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from packhouse.local.azure.environment import without_azure
 from packhouse.local.demo_report import Outcome, show
 from packhouse.local.stack import Stack
 from packhouse.schemas import STATUS_EVENT, CompletedEvent
@@ -75,7 +76,7 @@ def main(samples: Path = Path("tests/data"), home: Path = Path(".packhouse/demo"
             _say(f"Flower {stack.flower_url}  (while this runs)")
             outcomes = [_package(run, stack) for run in runs]
             _say("\n━━━ What there is now")
-            good = show(outcomes, stack.azure_environment)
+            good = show(outcomes, {**without_azure(os.environ), **stack.azure_environment})
     except PackhouseError as error:
         _say(describe(error.problem))
         return 5

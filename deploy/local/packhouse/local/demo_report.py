@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from packhouse.local.azure.environment import without_azure
-from packhouse.local.azure.readback import WANTED, Found, Wanted
+from packhouse.local.azure.readback import Found, Wanted, read_back_by
 from packhouse.schemas import CompletedEvent
 from packhouse.schemas.status import PackageResult
 
@@ -70,7 +67,7 @@ def _rows(outcome: Outcome, azure: Mapping[str, str]) -> Iterator[_Row]:
             sound = name in outcome.sound
             yield _Row("ZIP", name, package, good=sound, word="verified" if sound else "NOT SOUND")
     wanted = list(_wanted(outcome.final))
-    for found in _read_back(wanted, azure) if wanted else ():
+    for found in read_back_by(azure, wanted) if wanted else ():
         wanted.remove(found.asset)
         word = "same digest" if found.matches else "OTHER CONTENT"
         yield _Row(_WORDS[found.asset.collection], _named(found.asset), found, good=found.matches, word=word)
@@ -93,15 +90,3 @@ def _wanted(final: CompletedEvent) -> Iterator[Wanted]:
                     "digest": asset.digest,
                 }
             )
-
-
-def _read_back(wanted: list[Wanted], azure: Mapping[str, str]) -> list[Found]:
-    command = [sys.executable, "-P", "-m", "packhouse.local.azure.readback", azure["PACKHOUSE_AZURE_WORKSPACES"]]
-    done = subprocess.run(
-        command,
-        input=WANTED.dump_json(wanted),
-        env={**without_azure(os.environ), **azure},
-        stdout=subprocess.PIPE,
-        check=False,
-    )
-    return [Found.model_validate_json(line) for line in done.stdout.splitlines()]

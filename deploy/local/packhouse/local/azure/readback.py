@@ -7,9 +7,10 @@ where Azure is; nothing of the worker is used.
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
@@ -47,7 +48,23 @@ class Found(Document):
         return self.digest == self.asset.digest
 
 
-WANTED = TypeAdapter(list[Wanted])
+_WANTED = TypeAdapter(list[Wanted])
+
+
+def read_back_by(environment: Mapping[str, str], assets: list[Wanted]) -> list[Found]:
+    """What ``read_back`` finds in a process of its own, which an environment leads to the workspace that it names.
+
+    The assets from the first on that cannot be read are missing; the process says why on standard error.
+    """
+    workspace = environment["PACKHOUSE_AZURE_WORKSPACES"].partition(";")[0]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "packhouse.local.azure.readback", workspace],
+        input=_WANTED.dump_json(assets),
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    return [Found.model_validate_json(line) for line in done.stdout.splitlines()]
 
 
 def read_back(assets: list[Wanted], workspace: str) -> Iterator[Found]:
@@ -87,6 +104,6 @@ def _read(client: MLClient, credential: TokenCredential, asset: Wanted) -> Found
 
 
 if __name__ == "__main__":
-    for one in read_back(WANTED.validate_json(sys.stdin.buffer.read()), sys.argv[1]):
+    for one in read_back(_WANTED.validate_json(sys.stdin.buffer.read()), sys.argv[1]):
         sys.stdout.write(one.model_dump_json() + "\n")
         sys.stdout.flush()
