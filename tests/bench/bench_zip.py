@@ -14,6 +14,7 @@ import pytest
 
 from packhouse.worker.storage.digest import FileDigest
 from packhouse.worker.storage.local import OpenFile
+from packhouse.worker.storage.sink import FileSink
 from packhouse.worker.storage.zip_writer import ZipWriter
 
 MIB = 1 << 20
@@ -53,7 +54,7 @@ def timed(action: Callable[[], object], written: Path) -> tuple[float, float]:
 def zipped(source: Path, target: Path, *, deflate: bool, known: FileDigest | None) -> FileDigest:
     out, fd = os.open(target, os.O_RDWR | os.O_CREAT), os.open(source, os.O_RDONLY)
     try:
-        writer = ZipWriter(out)
+        writer = ZipWriter(FileSink(out))
         digest = writer.add_file("weights.bin", OpenFile.of(fd, "", "weights.bin"), deflate=deflate, known=known)
         writer.finish()
     finally:

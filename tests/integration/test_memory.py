@@ -21,6 +21,7 @@ from packhouse.worker.storage.deflating import worth_deflating
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.location import Location
 from packhouse.worker.storage.output import publish_file
+from packhouse.worker.storage.sink import FileSink
 from packhouse.worker.storage.storage import Storage
 from packhouse.worker.storage.zip_writer import ZipWriter
 
@@ -34,7 +35,7 @@ def package(model, folder, name):
     source = find(config, lambda path: Location(path, path), storage)
     target = storage.open_output_folder(Location(folder, folder))
     with publish_file(target, name, "t1", "job") as fd:
-        writer = ZipWriter(fd)
+        writer = ZipWriter(FileSink(fd))
         for file in source.files:
             with storage.open_file(file.location) as opened:
                 worth_deflating(opened)

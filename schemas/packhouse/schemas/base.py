@@ -50,6 +50,8 @@ def _absolute(path: str) -> str:
         raise ValueError(
             "must be an absolute path (/…, C:\\…, \\\\host\\…) or the address of a blob (https://…, azureml://…)"
         )
+    if is_url(path) and "?" in path:
+        raise ValueError("an address must have no query: what gives access to a blob must not travel in an event")
     return path
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from packhouse.schemas.errors import ErrorCode, PermanentError, TransientError
 from packhouse.worker.storage.output import discard_stale, partial_name, publish_file
+from packhouse.worker.storage.sink import FileSink
 from packhouse.worker.storage.zip_writer import ZipWriter
 
 Somebody = Callable[[], AbstractContextManager[None]]
@@ -43,7 +44,7 @@ def half_written(folder: int, error: BaseException) -> None:
 
 def with_a_large_entry(folder: int) -> None:
     with publish_file(folder, "p.zip", "t1", "job") as fd:
-        ZipWriter(fd).add_bytes("big", bytes(10_000))
+        ZipWriter(FileSink(fd)).add_bytes("big", bytes(10_000))
 
 
 def test_a_file_appears_whole_after_it_was_confirmed_and_not_before(tmp_path: Path, folder: int) -> None:

@@ -18,6 +18,7 @@ from packhouse.schemas.errors import ErrorCode, PermanentError, TransientError
 from packhouse.worker.storage.deflating import worth_deflating, worth_deflating_bytes
 from packhouse.worker.storage.digest import FileDigest
 from packhouse.worker.storage.local import OpenFile
+from packhouse.worker.storage.sink import FileSink
 from packhouse.worker.storage.zip_writer import CHUNK, ZipWriter
 
 NOISE = random.Random(1).randbytes(3 * CHUNK + 12_345)
@@ -28,7 +29,7 @@ def written(folder: Path, fill: Callable[[ZipWriter], None], name: str = "p.zip"
     path = folder / name
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
-        writer = ZipWriter(fd)
+        writer = ZipWriter(FileSink(fd))
         fill(writer)
         assert writer.finish() == os.fstat(fd).st_size
     finally:
@@ -174,7 +175,7 @@ def test_work_that_is_called_off_stops_at_the_next_chunk(tmp_path: Path, sources
     fd = os.open(tmp_path / "p.zip", os.O_RDWR | os.O_CREAT)
     try:
         with pytest.raises(TransientError):
-            add_file(ZipWriter(fd), "noise", sources["noise"], advance=lost)
+            add_file(ZipWriter(FileSink(fd)), "noise", sources["noise"], advance=lost)
         assert os.fstat(fd).st_size < 2 * CHUNK
     finally:
         os.close(fd)

@@ -8,7 +8,7 @@ targets for Blob storage".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from types import TracebackType
@@ -36,7 +36,7 @@ def lanes_of(size: int) -> int:
 
 def block_id(place: int, data: memoryview) -> str:
     """The name of the block at a place: the same for the same bytes, of one length for all as the service wants it."""
-    return f"{place:05d}-{hashlib.sha256(data).hexdigest()[:_DIGEST]}"
+    return f"{place:06d}-{hashlib.sha256(data).hexdigest()[:_DIGEST]}"
 
 
 class BlockSender:
@@ -76,10 +76,10 @@ class BlockSender:
             self._settle()
         return self._free.pop()
 
-    def send(self, place: int, data: memoryview, buffer: memoryview | None = None) -> None:
-        """Send a block, and then give its ``buffer`` back to be filled anew. Each place is sent once."""
+    def send(self, pieces: Sequence[tuple[int, memoryview]], buffer: memoryview | None = None) -> None:
+        """Send blocks, each at its place, and then take back the ``buffer`` that they lie in. A place is sent once."""
         self._running += 1
-        self._threads.submit(self._send, place, data, buffer)
+        self._threads.submit(self._send, pieces, buffer)
 
     def ids(self) -> list[str]:
         """The ids of all blocks in the order of their places, when all are there."""
@@ -95,18 +95,20 @@ class BlockSender:
     ) -> None:
         self._threads.shutdown(cancel_futures=True)
 
-    def _send(self, place: int, data: memoryview, buffer: memoryview | None) -> None:
-        sent = 0
+    def _send(self, pieces: Sequence[tuple[int, memoryview]], buffer: memoryview | None) -> None:
+        sent = count = 0
         try:
-            name = block_id(place, data)
-            if self._there.get(name) != len(data):
-                self._stage(name, data)
-                sent = len(data)
-            self._ids[place] = name
+            for place, data in pieces:
+                name = block_id(place, data)
+                if self._there.get(name) != len(data):
+                    self._stage(name, data)
+                    sent += len(data)
+                self._ids[place] = name
+                count += len(data)
         except BaseException as error:  # noqa: BLE001 (raised again in the filling thread)
             self._done.put((buffer, 0, 0, error))
         else:
-            self._done.put((buffer, sent, len(data), None))
+            self._done.put((buffer, sent, count, None))
 
     def _settle(self) -> None:
         buffer, sent, count, error = self._done.get()

@@ -21,6 +21,7 @@ SHA256: Final = "sha256"
 PERMISSION: Final = "the role Storage Blob Data Contributor"
 _SMALL: Final = 256 * 1024
 _NOT_FOUND: Final = 404
+_BLOCKS_GONE: Final = "InvalidBlockList"
 
 
 @dataclass(frozen=True)
@@ -58,25 +59,28 @@ def upload(
             advance(source.size)
             return Uploaded(0, already=True)
         there = blocks_of(blob)
-    with BlockSender(_stage(blob, what), block_size(source.size), there=there, advance=advance) as sender:
+    with BlockSender(stage_into(blob, what), block_size(source.size), there=there, advance=advance) as sender:
         digest = _send(source, sender)
         ids = sender.ids()
     _must_be(digest, sha256, what)
     confirm()
-    return Uploaded(sender.sent, already=not _commit(blob, ids, source.size, sha256, what))
+    return Uploaded(sender.sent, already=not _commit_new(blob, ids, source.size, sha256, what))
 
 
-def blocks_of(blob: BlobClient) -> Mapping[str, int]:
-    """The ids of a blob's blocks that nobody has committed, with their bytes."""
+def blocks_of(blob: BlobClient, *, committed: bool = False) -> Mapping[str, int]:
+    """The ids of a blob's blocks that nobody has committed, or of all, with their bytes.
+
+    Exceptions of the Azure libraries pass.
+    """
     from azure.core.exceptions import HttpResponseError
 
     try:
-        _, uncommitted = blob.get_block_list("uncommitted")
+        there, uncommitted = blob.get_block_list("all" if committed else "uncommitted")
     except HttpResponseError as error:
         if status_of(error) == _NOT_FOUND and code_of(error) != "ContainerNotFound":
             return {}
         raise
-    return {block.id: block.size for block in uncommitted}
+    return {block.id: block.size for block in (*there, *uncommitted)}
 
 
 def is_there(blob: BlobClient, size: int, sha256: str, what: str) -> bool:
@@ -101,7 +105,9 @@ def is_there(blob: BlobClient, size: int, sha256: str, what: str) -> bool:
     )
 
 
-def _stage(blob: BlobClient, what: str) -> Callable[[str, memoryview], None]:
+def stage_into(blob: BlobClient, what: str) -> Callable[[str, memoryview], None]:
+    """What sends one block of a blob."""
+
     def stage(name: str, data: memoryview) -> None:
         with asking(what, permission=PERMISSION):
             blob.stage_block(name, data, length=len(data))  # pyright: ignore[reportArgumentType] -- any buffer will do
@@ -114,7 +120,7 @@ def _send(source: RandomAccess, sender: BlockSender) -> str:
     for place, at in enumerate(range(0, source.size, sender.size)):
         buffer = sender.buffer()
         data = _read(source, buffer[: min(sender.size, source.size - at)], at)
-        sender.send(place, data, buffer)
+        sender.send([(place, data)], buffer)
         digest.update(data)
     return digest.hexdigest()
 
@@ -135,7 +141,23 @@ def _must_be(digest: str, sha256: str, what: str) -> None:
         )
 
 
-def _commit(blob: BlobClient, ids: list[str], size: int, sha256: str, what: str) -> bool:
+def commit(blob: BlobClient, ids: list[str], what: str, *, media_type: str) -> None:
+    """Make a blob of its blocks, in the place of what is there."""
+    from azure.core.exceptions import HttpResponseError
+    from azure.storage.blob import BlobBlock, ContentSettings
+
+    with asking(what, permission=PERMISSION):
+        try:
+            blob.commit_block_list(
+                [BlobBlock(name) for name in ids], content_settings=ContentSettings(content_type=media_type)
+            )
+        except HttpResponseError as error:
+            if code_of(error) != _BLOCKS_GONE:
+                raise
+            raise _discarded(what) from None
+
+
+def _commit_new(blob: BlobClient, ids: list[str], size: int, sha256: str, what: str) -> bool:
     """Make a blob of its blocks. Returns False where somebody else has made the same one before."""
     from azure.core import MatchConditions
     from azure.core.exceptions import HttpResponseError
@@ -147,18 +169,21 @@ def _commit(blob: BlobClient, ids: list[str], size: int, sha256: str, what: str)
         )
     except HttpResponseError as error:
         # Who commits first takes away the blocks of the others, which the service then may not know any more.
-        gone = code_of(error) == "InvalidBlockList"
-        if not (lost_race(error) or gone):
+        if not (lost_race(error) or code_of(error) == _BLOCKS_GONE):
             raise failure(error, what, PERMISSION) from None
         with asking(what, permission=PERMISSION):
             if is_there(blob, size, sha256, what):
                 return False
-        raise TransientError(
-            ErrorCode.AZURE_UNAVAILABLE,
-            f"Blocks of {what} were discarded while others were being sent.",
-            fix="Packaging is tried again by itself.",
-        ) from None
+        raise _discarded(what) from None
     return True
+
+
+def _discarded(what: str) -> TransientError:
+    return TransientError(
+        ErrorCode.AZURE_UNAVAILABLE,
+        f"Blocks of {what} were discarded while others were being sent.",
+        fix="It is tried again by itself.",
+    )
 
 
 def _upload_small(

@@ -1,35 +1,94 @@
-"""Where a package that is a file goes, and what lies there before: that may be anything."""
+"""Where a package that is a file goes, and what lies there before."""
 
 from __future__ import annotations
 
 import io
 import os
 import stat
-import zipfile
-import zlib
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from packhouse.schemas.base import Digest
-from packhouse.schemas.files import MANIFEST, Manifest
+from packhouse.schemas.base import is_url
 from packhouse.schemas.status import Replaced
-from packhouse.worker.package.manifest import package_digest
 from packhouse.worker.packagers.base import PackageJob
+from packhouse.worker.packagers.blob_destination import BlobDestination
+from packhouse.worker.packagers.replaced import bounded, digest_in
+from packhouse.worker.storage.output import discard_stale, publish_file
+from packhouse.worker.storage.sink import FileSink, Sink
 
-_MOST_READ: Final = 64 * 1024 * 1024
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+class Destination(Protocol):
+    """The place of one file. All raise ``PermanentError`` and ``TransientError``."""
+
+    @property
+    def key(self) -> str:
+        """Equal for two spellings of one place."""
+        ...
+
+    def replaced(self) -> Replaced | None:
+        """What lies there, with its digest where it is a package of ours; None where nothing does."""
+        ...
+
+    def published(self, *, needed: int, entries: int, confirm: Callable[[], None]) -> AbstractContextManager[Sink]:
+        """What to write the file into; it appears, and replaces what is there, when the ``with`` ends well.
+
+        ``needed`` is how many bytes it can have, ``entries`` how many gaps are left in it. ``confirm`` is called just
+        before it appears, and may raise.
+        """
+        ...
+
+
 @contextmanager
-def output_folder(job: PackageJob) -> Generator[int]:
-    """Descriptor of the run's ``output_dir``, made where it is missing. Raises as ``Storage.open_output_folder``."""
-    fd = job.storage.open_output_folder(job.locate(job.event.output_dir))
+def destination_of(job: PackageJob, name: str) -> Generator[Destination]:
+    """The place of a file of that name in the run's ``output_dir``, which is made where it is a folder and missing.
+
+    Raises as ``Storage.open_output_folder``.
+    """
+    location = job.locate(job.event.output_dir)
+    if is_url(location.path) and job.storage.blobs is not None:
+        blobs = job.storage.blobs
+        place = location.child(name)
+        yield BlobDestination(blobs, blobs.address(place), place)
+        return
+    fd = job.storage.open_output_folder(location)
     try:
-        yield fd
+        yield FileDestination(fd, name, job, location.child(name).shown)
     finally:
         os.close(fd)
+
+
+class FileDestination:
+    """A place in an open folder."""
+
+    def __init__(self, folder_fd: int, name: str, job: PackageJob, shown: str) -> None:
+        self._fd = folder_fd
+        self._name = name
+        self._job = job
+        self._shown = shown
+
+    @property
+    def key(self) -> str:
+        """See ``Destination``."""
+        return f"file:{real_path(self._fd)}/{self._name}"
+
+    def replaced(self) -> Replaced | None:
+        """See ``Destination``."""
+        return look_at_replaced(self._fd, self._name)
+
+    @contextmanager
+    def published(self, *, needed: int, entries: int, confirm: Callable[[], None]) -> Generator[Sink]:
+        """See ``Destination``."""
+        del entries
+        job = self._job
+        discard_stale(self._fd, self._name, job.tag, job.token)
+        with publish_file(
+            self._fd, self._name, job.token, job.tag, shown=self._shown, needed=needed, confirm=confirm
+        ) as fd:
+            yield FileSink(fd)
 
 
 def real_path(folder_fd: int) -> str:
@@ -49,30 +108,18 @@ def look_at_replaced(folder_fd: int, name: str) -> Replaced | None:
         status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
     except OSError:
         return None
-    digest = _package_digest(folder_fd, name) if stat.S_ISREG(status.st_mode) else None
+    digest = None
+    if stat.S_ISREG(status.st_mode):
+        try:
+            with _Bounded(os.open(name, _READ, dir_fd=folder_fd)) as file:
+                digest = digest_in(file)
+        except OSError:
+            digest = None
     return Replaced(bytes=status.st_size, digest=digest)
-
-
-def _package_digest(folder_fd: int, name: str) -> Digest | None:
-    try:
-        with _Bounded(os.open(name, _READ, dir_fd=folder_fd)) as file, zipfile.ZipFile(file) as archive:
-            entry = archive.getinfo(MANIFEST)
-            if entry.file_size > _MOST_READ:
-                return None
-            with archive.open(entry) as manifest:
-                data = manifest.read(_MOST_READ)
-        Manifest.model_validate_json(data)
-        return package_digest(data)
-    # What a foreign file makes the reader raise; in none of these cases is it a package of ours.
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError):
-        return None
 
 
 class _Bounded(io.FileIO):
     """A file of which no great part is read into memory at once, whatever sizes it claims for itself."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        most = _MOST_READ if size is None or size < 0 else size
-        if most > _MOST_READ:
-            raise ValueError(f"{most} bytes at once are too many")
-        return super().read(most) or b""
+        return super().read(bounded(size)) or b""

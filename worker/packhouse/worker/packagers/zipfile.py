@@ -17,10 +17,9 @@ from packhouse.worker.package.manifest import Sized, manifest_bytes, manifest_he
 from packhouse.worker.package.scrub import Scrubber
 from packhouse.worker.package.tree import Made, ModelFile, PackageTree
 from packhouse.worker.packagers.base import PackageJob, Plan, Poured
-from packhouse.worker.packagers.destination import look_at_replaced, output_folder, real_path
+from packhouse.worker.packagers.destination import destination_of
 from packhouse.worker.storage.deflating import worth_deflating, worth_deflating_bytes
 from packhouse.worker.storage.digest import FileDigest
-from packhouse.worker.storage.output import discard_stale, publish_file
 from packhouse.worker.storage.readable import must_be_as_planned
 from packhouse.worker.storage.zip_writer import ZipWriter
 
@@ -90,9 +89,8 @@ class ZipfilePackager:
         folders = [candidate_folder(each, scrub, default_prefix(each.ranked)) for each in candidates]
         tree = lay_out(folders)
         name = f"{job.config.name}.zip"
-        with output_folder(job) as folder_fd:
-            destination = f"file:{real_path(folder_fd)}/{name}"
-            replaced = look_at_replaced(folder_fd, name)
+        with destination_of(job, name) as place:
+            destination, replaced = place.key, place.replaced()
         return ZipfilePlan(
             destination=destination,
             name=name,
@@ -103,20 +101,18 @@ class ZipfilePackager:
         )
 
     def pour(self, job: PackageJob, plan: ZipfilePlan) -> Poured:
-        """Write the ZIP under an unfinished name and rename it. Each model file is read and digested once.
+        """Write the ZIP where nobody sees it, and then publish it. Each model file is read and digested once.
 
         Raises ``PermanentError`` (``model_changed``, ``disk_full``, …) and ``TransientError``.
         """
         shown = job.locate(job.event.output_dir).child(plan.name).shown
         total = sum(file.size for file in plan.files)
-        with output_folder(job) as folder_fd:
-            discard_stale(folder_fd, plan.name, job.tag, job.token)
+        with destination_of(job, plan.name) as place:
             job.progress.stage("writing", total)
-            needed = total + _FOR_HEADERS * (len(plan.files) + 1)
-            with publish_file(
-                folder_fd, plan.name, job.token, job.tag, shown=shown, needed=needed, confirm=job.progress.confirm
-            ) as fd:
-                pouring = _Pouring(job, ZipWriter(fd))
+            entries = len(plan.files) + 1
+            needed = total + _FOR_HEADERS * entries
+            with place.published(needed=needed, entries=entries, confirm=job.progress.confirm) as sink:
+                pouring = _Pouring(job, ZipWriter(sink))
                 manifest = pouring.pour(plan)
                 size = pouring.finish()
                 reach("zip.poured")

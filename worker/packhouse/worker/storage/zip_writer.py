@@ -5,7 +5,6 @@ Sizes and CRC stand in the local headers, which are completed after the data: so
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -15,6 +14,7 @@ from isal import isal_zlib
 from packhouse.worker.storage.deflating import deflated, deflator
 from packhouse.worker.storage.digest import FileDigest, Hasher
 from packhouse.worker.storage.readable import Readable, model_changed, must_be_unchanged, read_full
+from packhouse.worker.storage.sink import Data, Sink
 from packhouse.worker.storage.zip_format import (
     DEFLATED,
     STORED,
@@ -30,13 +30,13 @@ CHUNK: Final = 1 << 20
 
 
 class ZipWriter:
-    """Writes entries in the order given to a seekable descriptor, from its beginning, whose position it ignores.
+    """Writes entries in the order given into a sink.
 
-    Equal entries give equal bytes. Nothing is a ZIP file before ``finish``. Raises ``OSError`` for errors of writing.
+    Equal entries give equal bytes. Nothing is a ZIP file before ``finish``. Raises what the sink raises.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
         self._at = 0
         self._entries: list[Entry] = []
         self._buffers = [memoryview(bytearray(CHUNK)) for _ in range(Hasher.BEHIND + 1)]
@@ -75,12 +75,14 @@ class ZipWriter:
         source.read_ahead()
         size, method = source.size, DEFLATED if deflate else STORED
         entry = Entry(path, method, self._at, is_wide(size, method))
-        self._write(local_header(entry))
+        header = len(local_header(entry))
+        self._sink.leave(header)
+        self._at += header
         begin = self._at
         digest = self._pour(source, deflator() if deflate else None, known, advance)
         must_be_unchanged(source)
         entry = replace(entry, crc32=digest.crc32, size=size, packed=self._at - begin)
-        self._write_at(local_header(entry), entry.offset)
+        self._sink.fill(local_header(entry))
         self._entries.append(entry)
         return digest
 
@@ -115,12 +117,6 @@ class ZipWriter:
                 self._write(packer.flush())
             return known or FileDigest(hasher.hexdigest(), crc, source.size)
 
-    def _write(self, data: bytes | bytearray | memoryview) -> None:
-        self._write_at(data, self._at)
+    def _write(self, data: Data) -> None:
+        self._sink.write(data)
         self._at += len(data)
-
-    def _write_at(self, data: bytes | bytearray | memoryview, at: int) -> None:
-        with memoryview(data) as view:
-            done = 0
-            while done < len(view):
-                done += os.pwrite(self._fd, view[done:], at + done)
