@@ -93,3 +93,16 @@ def test_where_a_workspace_is_set_there_is_no_stand_in(tmp_path: Path) -> None:
     with Up(tmp_path, "--no-flower", azure=True, environment=own) as up:
         assert "no stand-in for Azure is started" in up.said
         assert not up.children("azure")
+
+
+@pytest.mark.full
+def test_the_demonstration_without_node_says_what_is_left_out(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/data").symlink_to(data)
+    shown = subprocess.run(
+        [sys.executable, "-m", "packhouse.local.demo"],
+        cwd=tmp_path, env={**os.environ, "PATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "Left out, since there was no stand-in for Azure: AzureMLModels and AzureMLData." in shown.stdout
+    assert shown.stdout.count(" is sound: ") == 3

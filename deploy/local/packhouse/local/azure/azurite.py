@@ -89,9 +89,9 @@ def _install(folder: Path, stopped: Callable[[], bool]) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
             time.sleep(0.05)
     if process.returncode or not (folder / _MAIN).is_file():
-        told = " ".join(log.read_text("utf-8", "replace").split())[-500:]
+        told = " ".join(log.read_text("utf-8", "replace").split())[-500:].rstrip(".")
         raise PermanentError(
             ErrorCode.CONFIGURATION_INVALID,
-            f"npm could not install Azurite: {told or 'it was ended.'}",
+            f"npm could not install Azurite: {told or 'it was ended'}.",
             fix="Give npm its registry, or start without Azure: packhouse up --no-azure.",
         )
