@@ -20,6 +20,9 @@ from packhouse.local.azure.standin.faults import Fault
 from packhouse.local.azure.standin.log import Record
 
 
+_NOTHING = Record(number=0, method="", host="", path="")
+
+
 @dataclass(frozen=True)
 class SwitchedOn:
     """A fault that is switched on; a context manager that switches it off."""
@@ -128,8 +131,19 @@ class AzureStandIn:
 
     @property
     def requests(self) -> list[Record]:
-        """The requests since the test began, oldest first."""
-        return self.remote.requests(self._mark)
+        """The requests since the test began, oldest first.
+
+        An answer may reach its reader before the stand-in has counted it: what is under way now is waited for, other
+        than what a fault holds up.
+        """
+        latest = max((record.number for record in self.remote.requests(self._mark)), default=self._mark)
+
+        def counted() -> list[Record] | None:
+            records = self.remote.requests(self._mark)
+            open_ones = [one for one in records if one.number <= latest and not one.done and one.fault is None]
+            return None if open_ones else [*records] or [_NOTHING]
+
+        return [record for record in wait_for(counted, seconds=20, what="the requests to be counted") if record.number]
 
     def sent_to_blobs(self, path: str = "") -> int:
         """Bytes of the bodies of requests to blob storage whose path holds ``path``."""
