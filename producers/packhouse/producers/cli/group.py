@@ -23,6 +23,8 @@ _IN_A_LINE: Final[Mapping[str, str]] = {
     "status": "Show what became of runs.",
     "rank": "Rank the candidates of an Olive run, packaging nothing.",
     "verify": "Check a package: structure, digests, models.",
+    "doctor": "Check what a worker needs: server, storage, Azure.",
+    "gc": "Remove folders of assets that nothing registered refers to.",
 }
 """What each command does, here and not in its module: the list of commands is shown without importing them."""
 

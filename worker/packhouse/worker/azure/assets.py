@@ -107,6 +107,13 @@ class Assets:
             except ResourceNotFoundError:
                 return []
 
+    def peek(self) -> None:
+        """See whether models can be read at all. Raises where they cannot."""
+        from azure.ai.ml.constants import ListViewType
+
+        with self._asking("the list of models", "models/read"):
+            next(iter(self._client.models.list(list_view_type=ListViewType.ALL)), None)
+
     def paths(self) -> Iterator[str]:
         """The path of every version of every model and data asset, archived ones too."""
         for kind in AssetKind:

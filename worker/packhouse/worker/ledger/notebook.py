@@ -78,6 +78,11 @@ class Notebook:
         return f"{self._ledger.keys.prefix}weights:{account}"
 
 
+def turn_at_folder(folder: str) -> str:
+    """What is claimed by whoever fills a folder of assets or registers it."""
+    return f"folder {folder}"
+
+
 class Collector:
     """The ledger as one sees it who removes what nothing refers to."""
 
@@ -85,8 +90,9 @@ class Collector:
         self._ledger = ledger
 
     def take(self, folder: str, *, unused: float, seconds: float) -> bool:
-        """Keep everybody from a folder for so long; False where it has been used within the last ``unused`` seconds."""
-        return bool(self._ledger.call("collect", _short(folder), int(unused * 1000), int(seconds * 1000)))
+        """Keep everybody from a folder for so long; False where it is in use or was within ``unused`` seconds."""
+        turn = _short(turn_at_folder(folder))
+        return bool(self._ledger.call("collect", _short(folder), turn, int(unused * 1000), int(seconds * 1000)))
 
     def give_back(self, folder: str) -> None:
         """The folder may be used again."""

@@ -1,0 +1,1 @@
+"""``packhouse doctor``: what is wrong with a worker's surroundings, and what to do about it."""
