@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, Self
 
 from pydantic import JsonValue
 
@@ -27,7 +27,7 @@ _ONNX: Final = ".onnx"
 
 
 @dataclass
-class _Unit:
+class Unit:
     """What is staged together, and becomes visible at once: a folder, or the models and data that lie in one.
 
     ``files`` are by their path in the unit. ``data`` are those of them that hold a model's external data.
@@ -52,6 +52,40 @@ class _Unit:
         return sum(source.stat().st_size for source in self.files.values())
 
 
+@dataclass
+class Models:
+    """The models of a run's candidates on this machine."""
+
+    run: FinishedRun
+    units: dict[Path, Unit] = field(default_factory=dict[Path, Unit])
+    """By the folder that each lies in now."""
+    names: dict[str, tuple[Path, str]] = field(default_factory=dict[str, tuple[Path, str]])
+    """Of each model's path as the run has it: the folder of its unit, and its name in there (empty: the folder)."""
+
+    @classmethod
+    def of(cls, run: FinishedRun) -> Self:
+        """Find every file. Raises ``PermanentError`` as ``stage`` does."""
+        models = cls(run)
+        for node in (node for footprint in run.footprints for node in candidates(footprint)):
+            for text in _model_paths(node):
+                path = Path(text)
+                # Models that lie in one folder may share their data: together they take it along once.
+                models.names[text] = (path, "") if path.is_dir() else (path.parent, path.name)
+                _survey(path, node, models.units.setdefault(models.names[text][0], Unit()))
+        return models
+
+    def moved(self, place: Callable[[Path, str], str], target: str) -> FinishedRun:
+        """The run with its models where ``place`` says, by folder and name; all of it below ``target``."""
+        staged = {text: place(folder, name) for text, (folder, name) in self.names.items()}
+        footprints = [
+            footprint.model_copy(update={"nodes": [_moved(node, staged) for node in footprint.nodes]})
+            for footprint in self.run.footprints
+        ]
+        directories = sorted({*self.run.engine.directories, target})
+        engine = self.run.engine.model_copy(update={"directories": directories})
+        return self.run.model_copy(update={"footprints": footprints, "engine": engine})
+
+
 def stage(run: FinishedRun, folder: str | os.PathLike[str], *, progress: Progress | None = None) -> FinishedRun:
     """The run with its candidates' models in ``folder``, ONNX models with their external data.
 
@@ -63,23 +97,9 @@ def stage(run: FinishedRun, folder: str | os.PathLike[str], *, progress: Progres
     ``model_not_onnx``, ``destination_unwritable``, ``disk_full``; each names the model.
     """
     target = Path(folder).absolute()
-    folders: dict[Path, _Unit] = {}
-    names: dict[str, tuple[Path, str]] = {}
-    for node in (node for footprint in run.footprints for node in candidates(footprint)):
-        for text in _model_paths(node):
-            path = Path(text)
-            # Models that lie in one folder may share their data: together they take it along once.
-            names[text] = (path, "") if path.is_dir() else (path.parent, path.name)
-            _survey(path, node, folders.setdefault(names[text][0], _Unit()))
-    places = _copy_all(folders, target, progress)
-    staged = {text: str(places[folder] / name) for text, (folder, name) in names.items()}
-    footprints = [
-        footprint.model_copy(update={"nodes": [_moved(node, staged) for node in footprint.nodes]})
-        for footprint in run.footprints
-    ]
-    directories = sorted({*run.engine.directories, str(target)})
-    engine = run.engine.model_copy(update={"directories": directories})
-    return run.model_copy(update={"footprints": footprints, "engine": engine})
+    models = Models.of(run)
+    places = _copy_all(models.units, target, progress)
+    return models.moved(lambda folder, name: str(places[folder] / name), str(target))
 
 
 def candidates(footprint: Footprint) -> list[Node]:
@@ -125,7 +145,7 @@ def _replaced(value: JsonValue, staged: dict[str, str]) -> JsonValue:
     }
 
 
-def _survey(path: Path, node: Node, unit: _Unit) -> None:
+def _survey(path: Path, node: Node, unit: Unit) -> None:
     """Adds all files that belong to a model."""
     if path.is_dir():
         unit.files.update({file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()})
@@ -167,7 +187,7 @@ def _external_data(path: Path, node: Node) -> list[str]:
     return sorted(found)
 
 
-def _copy_all(units: dict[Path, _Unit], target: Path, progress: Progress | None) -> dict[Path, Path]:
+def _copy_all(units: dict[Path, Unit], target: Path, progress: Progress | None) -> dict[Path, Path]:
     total = sum(unit.size for unit in units.values())
     done = 0
 
@@ -190,7 +210,7 @@ def _copy_all(units: dict[Path, _Unit], target: Path, progress: Progress | None)
     return places
 
 
-def _copy_unit(unit: _Unit, place: Path, copier: FileCopier) -> None:
+def _copy_unit(unit: Unit, place: Path, copier: FileCopier) -> None:
     unfinished = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     try:
         unfinished.mkdir(parents=True)

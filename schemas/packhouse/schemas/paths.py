@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import quote
 
 from packhouse.schemas.base import is_absolute, is_url
 from packhouse.schemas.errors import ErrorCode, PermanentError
@@ -67,6 +68,8 @@ class PathRule:
         rest = _rest(path, len(components(self.origin)))
         separator = "\\" if is_windows(self.target) else "/"
         base = self.target.rstrip("\\/" if is_windows(self.target) else "/")
+        if self.target.startswith("https://") and not is_url(path):
+            rest = [quote(part, safe="") for part in rest]
         return separator.join([base, *rest]) if rest else base or "/"
 
 

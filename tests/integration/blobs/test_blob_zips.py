@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.azure import AzureStandIn
 from support.blobs import BlobPlace
 from support.farm import Farm, RunMaker, wait_for
 
@@ -45,11 +44,6 @@ class Progress:
 
     def confirm(self) -> None:
         self.confirmed()
-
-
-@pytest.fixture
-def make_run(tmp_path: Path, data: Path) -> RunMaker:
-    return RunMaker(tmp_path, data)
 
 
 @pytest.fixture
@@ -221,26 +215,6 @@ def test_what_goes_wrong_leaves_no_blob(
     assert (type(caught.value), caught.value.code) == (kind, code)
     assert "sig=" not in f"{caught.value} {caught.value.fix}"
     assert place.names() == []
-
-
-@pytest.fixture
-def azure_farm(azure_here: AzureStandIn, namespace: str, redis_url: str, tmp_path: Path) -> Any:
-    folder = tmp_path / "farm"
-    folder.mkdir()
-    settings = Settings(
-        redis_url=redis_url,
-        namespace=namespace,
-        roots=(str(tmp_path),),
-        lease_seconds=3,
-        sweep_seconds=0.3,
-        retry_seconds=0.1,
-        soft_shutdown_seconds=3,
-    )
-    allowed = f"{azure_here.account}/{azure_here.container}"
-    environment = azure_here.environment | {"PACKHOUSE_AZURE_ACCOUNTS": allowed}
-    farm = Farm(settings, folder, extra=environment)
-    yield farm
-    farm.close()
 
 
 @pytest.mark.slow

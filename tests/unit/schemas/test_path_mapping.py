@@ -85,3 +85,8 @@ def test_what_is_no_mapping_is_refused_with_an_example(text: str) -> None:
         PathMap.parse([text])
     assert caught.value.code is ErrorCode.CONFIGURATION_INVALID
     assert "FROM=TO" in caught.value.fix
+
+
+def test_a_path_that_is_mapped_to_blobs_is_encoded() -> None:
+    rule = PathRule.parse("/srv/olive=https://acct1.blob.core.windows.net/models/in")
+    assert rule.apply("/srv/olive/a b/50%.onnx") == "https://acct1.blob.core.windows.net/models/in/a%20b/50%25.onnx"

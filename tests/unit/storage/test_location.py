@@ -31,3 +31,12 @@ def test_the_folder_of_a_file_in_the_root_is_the_root() -> None:
     location = locate("/m.onnx", RUN, MAPPING)
     assert location.parent.shown == location.parent.path == "/"
     assert location.parent.child("a") == locate("/a", RUN, MAPPING)
+
+
+def test_a_path_that_is_mapped_to_blobs_is_shown_as_the_sender_knows_it() -> None:
+    mapped = Location("https://acct1.blob.core.windows.net/models/in", "/srv/olive").child("a b/ü")
+    assert mapped.path == "https://acct1.blob.core.windows.net/models/in/a%20b/%C3%BC"
+    assert mapped.shown == "/srv/olive/a b/ü"
+    assert mapped.name == "ü"
+    windows = Location("https://acct1.blob.core.windows.net/models", "C:\\olive").child("a/b")
+    assert windows.shown == "C:\\olive\\a\\b"

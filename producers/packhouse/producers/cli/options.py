@@ -30,6 +30,24 @@ class PathRuleType(click.ParamType[Any]):
             self.fail(f"{error.message} {error.fix}", param, ctx)
 
 
+class StageType(click.ParamType[Any]):
+    """A folder, or the address of a folder of blobs."""
+
+    name = "DIRECTORY|URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """The folder, or the address as it came; a usage error for anything else."""
+        from packhouse.schemas.blob.address import BlobAddress
+
+        if not isinstance(value, str) or "://" not in value:
+            return click.Path(file_okay=False, path_type=Path).convert(value, param, ctx)
+        try:
+            BlobAddress.parse(value)
+        except PackhouseError as error:
+            self.fail(f"{error.message} {error.fix}", param, ctx)
+        return value
+
+
 class RuntimeType(click.ParamType[Any]):
     """``NAME==VERSION``."""
 

@@ -14,6 +14,7 @@ from packhouse.producers.cli.options import (
     OUTPUT_DIR,
     PathRuleType,
     RuntimeType,
+    StageType,
     default_source,
     reading_options,
     stack_options,
@@ -24,13 +25,9 @@ from packhouse.schemas.events import FinishedRun, Package, RunFinished
 from packhouse.schemas.paths import PathMap, PathRule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from packhouse.producers.feed import StatusFeed
     from packhouse.producers.publishing import Receipt
     from packhouse.schemas.status import FinalEvent
-
-    Stage = Callable[..., FinishedRun]
 
 
 @click.command(epilog=exits.EXIT_STATUSES)
@@ -67,8 +64,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--stage-to",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="First copy the models to this folder, one that stays when the engine cleans up.",
+    metavar="DIRECTORY|URL",
+    type=StageType(),
+    help="First copy the models to this folder, one that stays when the engine cleans up, or to blobs below "
+    "https://<account>.blob.core.windows.net/<container>/<path>.",
 )
 @click.option(
     "--run-id", metavar="ID", help="The run's id. Default: made from the content, so twice the same is one run."
@@ -89,7 +88,7 @@ def publish(  # noqa: PLR0913 - one parameter an option
     top: int | None,
     runtimes: tuple[Package, ...],
     detect_runtimes: bool,
-    stage_to: Path | None,
+    stage_to: Path | str | None,
     run_id: str | None,
     again: bool,
     source: str | None,
@@ -138,28 +137,34 @@ def publish(  # noqa: PLR0913 - one parameter an option
     return exits.of_final(final)
 
 
-def _placed(run: FinishedRun, mapping: PathMap, stage_to: Path | None) -> FinishedRun:
+def _placed(run: FinishedRun, mapping: PathMap, stage_to: Path | str | None) -> FinishedRun:
     """The run with its models staged and its paths mapped, each where it is asked for."""
     from packhouse.producers.olive.run import mapped
-    from packhouse.producers.staging import candidates, stage
+    from packhouse.producers.staging import candidates
 
     if stage_to is None:
         return mapped(run, mapping)
     models = [node.model for footprint in run.footprints for node in candidates(footprint)]
     # The command may run where the engine did, or where the worker does: whose paths are there, those are staged.
     if any(Path(model.model_path).exists() for model in models if model and model.model_path) or not mapping.rules:
-        return mapped(_with_bar(stage, run, stage_to), mapping)
-    return _with_bar(stage, mapped(run, mapping), stage_to)
+        return mapped(_staged(run, stage_to), mapping)
+    return _staged(mapped(run, mapping), stage_to)
 
 
-def _with_bar(stage: Stage, run: FinishedRun, folder: Path) -> FinishedRun:
-    with click.progressbar(length=1, label=f"staging to {folder}", file=sys.stderr) as bar:
+def _staged(run: FinishedRun, target: Path | str) -> FinishedRun:
+    with click.progressbar(length=1, label=f"staging to {target}", file=sys.stderr) as bar:
 
         def advance(done: int, total: int) -> None:
             bar.length = total
             bar.update(done - bar.pos)
 
-        return stage(run, folder, progress=advance)
+        if isinstance(target, str):
+            from packhouse.producers.blob_staging import stage_to_blob
+
+            return stage_to_blob(run, target, progress=advance)
+        from packhouse.producers.staging import stage
+
+        return stage(run, target, progress=advance)
 
 
 def _event(run: FinishedRun, source: str, run_id: str | None, *, again: bool) -> RunFinished:

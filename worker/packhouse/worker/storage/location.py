@@ -27,12 +27,10 @@ class Location:
 
     def child(self, relative: str) -> Location:
         """A place below this one; ``relative`` uses forward slashes, and is not encoded where this is a URL."""
-        if self.path.startswith(_ENCODED):
-            url = f"{self.path.rstrip('/')}/{quote(relative)}"
-            return Location(url, url)
         separator = _separator(self.shown)
-        shown = f"{self.shown.rstrip(separator)}{separator}{relative.replace('/', separator)}"
-        return Location(f"{self.path.rstrip('/')}/{relative}", shown)
+        below = _spelled(relative, self.shown).replace("/", separator)
+        shown = f"{self.shown.rstrip(separator)}{separator}{below}"
+        return Location(f"{self.path.rstrip('/')}/{_spelled(relative, self.path)}", shown)
 
     @property
     def parent(self) -> Location:
@@ -45,6 +43,11 @@ class Location:
         """The last component."""
         name = self.path.rpartition("/")[2]
         return unquote(name) if self.path.startswith(_ENCODED) else name
+
+
+def _spelled(relative: str, base: str) -> str:
+    """A relative path as it is spelled below a base."""
+    return quote(relative) if base.startswith(_ENCODED) else relative
 
 
 def _separator(shown: str) -> str:
