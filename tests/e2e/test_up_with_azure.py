@@ -54,7 +54,8 @@ def round_trip(env: dict[str, str], what: str) -> str:
 def test_the_sdk_finds_the_stand_in_by_what_the_stack_wrote_down_and_again_after_a_restart(tmp_path: Path) -> None:
     with Up(tmp_path, "--no-flower", azure=True) as up:
         before = env_of(up)
-        assert f"its workspace is {before['PACKHOUSE_AZURE_WORKSPACES']}" in up.said
+        workspace = before["PACKHOUSE_AZURE_WORKSPACES"]
+        wait_for(lambda: f"its workspace is {workspace}" in up.said, what="its word about the workspace")
         assert round_trip(before, "register") == "kept"
         for worker in up.children("worker"):
             assert worker.environ()["HTTPS_PROXY"] == before["HTTPS_PROXY"]
@@ -83,7 +84,8 @@ def test_without_node_the_rest_starts_and_one_line_says_so(tmp_path: Path) -> No
     empty = tmp_path / "bin"
     empty.mkdir()
     with Up(tmp_path, "--no-flower", azure=True, environment={"PATH": str(empty)}) as up:
-        assert "node and npm not found: going on without the stand-in for Azure.\n" in up.said
+        told = "node and npm not found: going on without the stand-in for Azure.\n"
+        wait_for(lambda: told in up.said, what="its word")
         assert not up.children("azure")
         assert "HTTPS_PROXY" not in env_of(up)
 
@@ -91,7 +93,7 @@ def test_without_node_the_rest_starts_and_one_line_says_so(tmp_path: Path) -> No
 def test_where_a_workspace_is_set_there_is_no_stand_in(tmp_path: Path) -> None:
     own = {"PACKHOUSE_AZURE_WORKSPACES": "00000000-0000-0000-0000-000000000000/group/workspace"}
     with Up(tmp_path, "--no-flower", azure=True, environment=own) as up:
-        assert "no stand-in for Azure is started" in up.said
+        wait_for(lambda: "no stand-in for Azure is started" in up.said, what="its word")
         assert not up.children("azure")
 
 

@@ -20,9 +20,6 @@ from packhouse.local.azure.standin.faults import Fault
 from packhouse.local.azure.standin.log import Record
 
 
-_NOTHING = Record(number=0, method="", host="", path="")
-
-
 @dataclass(frozen=True)
 class SwitchedOn:
     """A fault that is switched on; a context manager that switches it off."""
@@ -138,12 +135,12 @@ class AzureStandIn:
         """
         latest = max((record.number for record in self.remote.requests(self._mark)), default=self._mark)
 
-        def counted() -> list[Record] | None:
-            records = self.remote.requests(self._mark)
-            open_ones = [one for one in records if one.number <= latest and not one.done and one.fault is None]
-            return None if open_ones else [*records] or [_NOTHING]
+        def counted() -> bool:
+            records = [one for one in self.remote.requests(self._mark) if one.number <= latest]
+            return all(one.done or one.fault is not None for one in records)
 
-        return [record for record in wait_for(counted, seconds=20, what="the requests to be counted") if record.number]
+        wait_for(counted, seconds=20, what="the requests to be counted")
+        return self.remote.requests(self._mark)
 
     def sent_to_blobs(self, path: str = "") -> int:
         """Bytes of the bodies of requests to blob storage whose path holds ``path``."""
