@@ -4,7 +4,7 @@ import pytest
 
 from packhouse.schemas.events import FinishedRun
 from packhouse.schemas.paths import PathMap
-from packhouse.worker.storage.location import locate
+from packhouse.worker.storage.location import Location, locate
 
 RUN = FinishedRun.model_validate({"engine": {"name": "olive"}, "output_dir": "/srv/olive/out"})
 MAPPING = PathMap.parse(["/srv/olive=/mnt/farm", "C:\\olive=/mnt/win", "\\\\nas\\olive=/mnt/nas"])
