@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from support.farm import wait_for
 
+from packhouse.local import tether
 from packhouse.local.azure import azurite
 from packhouse.local.azure.environment import azure_environment, without_azure
 from packhouse.local.azure.identity import DATASTORE, Identity
@@ -88,7 +90,8 @@ class AzureStandIn:
             with (self.folder / f"{program.name}.log").open("ab") as log:
                 self._processes.append(
                     subprocess.Popen(
-                        program.command,
+                        # They end with the tests, however these end.
+                        [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *program.command],
                         stdout=log,
                         stderr=log,
                         stdin=subprocess.DEVNULL,
