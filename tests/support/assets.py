@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 from azure.storage.blob import ContainerClient
+from onnx import TensorProto, helper
 from support.azure import AzureStandIn
 
 from packhouse.local.azure.standin.log import Record
@@ -76,6 +79,18 @@ def registrations(requests: list[Record]) -> list[str]:
         for one in requests
         if one.method == "PUT" and one.host == "management.azure.com"
     ]
+
+
+def make_heavy(path: Path, size: int) -> Path:
+    """Give an ONNX model external data of so many bytes, all different; returns that file."""
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[size // 4], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="weights.bin")
+    node = helper.make_node("Identity", ["w"], ["y"])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [size // 4])
+    onnx.save(helper.make_model(helper.make_graph([node], "g", [], [output], [tensor])), path)
+    weights = path.with_name("weights.bin")
+    weights.write_bytes(random.Random(size).randbytes(size))
+    return weights
 
 
 def secrets_of(azure: AzureStandIn) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -126,16 +127,22 @@ def test_what_is_noted_does_not_stay_for_ever(ledger: Ledger, settings: Settings
 def test_a_folder_in_use_is_not_collected_and_one_being_collected_is_not_used(
     ledger: Ledger, settings: Settings
 ) -> None:
-    book, collector = Notebook(ledger, settings, lease_of(ledger)), Collector(ledger)
+    lease = lease_of(ledger)
+    book, collector = Notebook(ledger, settings, lease), Collector(ledger)
     assert book.touch("a folder")
     assert not collector.take("a folder", unused=60, seconds=60)
     assert collector.take("another folder", unused=60, seconds=60)
     assert not book.touch("another folder")
     collector.give_back("another folder")
     assert book.touch("another folder")
-    wait_for(lambda: collector.take("a folder", unused=0.01, seconds=0.2), what="the folder to be old")
-    assert not book.touch("a folder")
-    wait_for(lambda: book.touch("a folder"), seconds=5, what="the collector's time to run out")
+    time.sleep(0.02)
+    assert not collector.take("a folder", unused=0.01, seconds=60), "its job is open"
+    ledger.settle(lease, "succeeded", "{}")
+    assert not collector.take("a folder", unused=60, seconds=60), "it was used a moment ago"
+    assert collector.take("a folder", unused=0.01, seconds=0.2)
+    other = Notebook(ledger, settings, lease_of(ledger, "r2"))
+    assert not other.touch("a folder")
+    wait_for(lambda: other.touch("a folder"), seconds=5, what="the collector's time to run out")
 
 
 def test_a_weight_is_forgotten_only_where_it_was_collected(ledger: Ledger, settings: Settings) -> None:

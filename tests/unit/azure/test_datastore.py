@@ -21,13 +21,18 @@ def test_a_signature_is_asked_for_once_while_it_holds() -> None:
 
 
 def test_a_signature_near_its_end_is_replaced_within_the_same_credential() -> None:
-    given = [signature(60, "new"), signature(5, "old")]
+    given = [signature(60, "new"), signature(-5, "old")]
     secret = Secret("account", given.pop)
     credential = secret.current()
     assert isinstance(credential, AzureSasCredential)
     assert credential.signature.endswith("sig=old")
     assert secret.current() is credential
     assert credential.signature.endswith("sig=new")
+
+
+def test_a_signature_of_a_few_minutes_is_not_asked_for_at_every_use() -> None:
+    secret = Secret("account", [signature(5, "short")].pop)
+    assert secret.current() is secret.current()
 
 
 def test_a_refused_signature_can_be_replaced_before_its_end() -> None:

@@ -96,7 +96,7 @@ class Collection:
             return Judged(folder, Verdict.IN_USE)
         try:
             for path, sha256 in sorted(folder.files.items(), reverse=True):
-                self._collector.take(name, unused=0, seconds=_REMOVING)
+                self._collector.take(name, unused=0, seconds=_REMOVING)  # holds it for as long again
                 self._delete(BlobAddress(folder.address.account, folder.address.container, path))
                 if sha256:
                     place = f"{folder.address.container}/{path}"

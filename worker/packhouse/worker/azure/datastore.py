@@ -15,7 +15,7 @@ from packhouse.schemas.errors import ErrorCode, PermanentError
 _LASTS: Final = 3600.0
 """Seconds after which a secret that does not say when it ends is asked for again."""
 _BEFORE_END: Final = 600.0
-"""Seconds before the end of a signature at which a new one is asked for."""
+"""Seconds before the end of a signature at which a new one is asked for; half its time, where that is less."""
 
 
 class Secret:
@@ -54,7 +54,9 @@ class Secret:
             self._credential.update(signature)
         else:
             self._credential = AzureSasCredential(signature)
-        self._good_until = (end_of(signature) or time.time() + _LASTS) - _BEFORE_END
+        now = time.time()
+        end = end_of(signature) or now + _LASTS
+        self._good_until = end - min(_BEFORE_END, (end - now) / 2)
 
     def __repr__(self) -> str:
         return f"Secret({self._account!r})"

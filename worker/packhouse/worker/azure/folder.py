@@ -12,7 +12,7 @@ from packhouse.schemas.blob.upload import SHA256, upload
 from packhouse.schemas.errors import ErrorCode, PermanentError, TransientError
 from packhouse.worker.azure.content import AssetFile
 from packhouse.worker.azure.turns import alone
-from packhouse.worker.ledger import Notebook, turn_at_folder
+from packhouse.worker.ledger import Notebook
 from packhouse.worker.packagers.base import Progress
 from packhouse.worker.storage.blob.clients import BlobClients
 from packhouse.worker.storage.blob.copying import copy_within_account
@@ -56,7 +56,7 @@ class FolderWriter:
     @contextmanager
     def using(self, folder: BlobAddress) -> Generator[Callable[[], None]]:
         """Have a folder for oneself, safe from being collected. Gives a function to call while the work moves."""
-        with alone(self._notebook, turn_at_folder(str(folder)), lambda: self._progress.advance(0)) as keep:
+        with alone(self._notebook, f"folder {folder}", lambda: self._progress.advance(0)) as keep:
             if not self._notebook.touch(str(folder)):
                 raise TransientError(
                     ErrorCode.STORAGE_ERROR,

@@ -1,7 +1,7 @@
 """The ledger: the one truth about runs and packages, kept in Redis and changed only by its scripts."""
 
 from packhouse.worker.ledger.ledger import Ledger, PlannedJob, connect
-from packhouse.worker.ledger.notebook import Collector, Notebook, turn_at_folder
+from packhouse.worker.ledger.notebook import Collector, Notebook
 from packhouse.worker.ledger.records import (
     RANK_JOB,
     Answer,
@@ -31,5 +31,4 @@ __all__ = [
     "PlannedJob",
     "Wake",
     "connect",
-    "turn_at_folder",
 ]

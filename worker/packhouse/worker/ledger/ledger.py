@@ -121,6 +121,16 @@ class Ledger:
         """The content digest of a run."""
         return cast("str", self.redis.hget(f"{self.keys.prefix}run:{run}", "digest"))
 
+    def resolve(self, lease: Lease, event: str, sha256: str) -> str:
+        """Keep the event of a run with the data that it referred to; the first that was kept stays, and is returned.
+
+        Raises ``LeaseLost``.
+        """
+        kept = self.call("resolve", lease.run, lease.token, event, sha256)
+        if kept is None:
+            raise LeaseLost
+        return cast("str", kept)
+
     def plan(
         self, lease: Lease, *, accepted: str, candidates: str, left_out: str, state: str, jobs: Iterable[PlannedJob]
     ) -> list[Wake]:

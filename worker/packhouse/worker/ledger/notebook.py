@@ -67,8 +67,8 @@ class Notebook:
         self._ledger.redis.expire(self._weights(account), self._keep)
 
     def touch(self, folder: str) -> bool:
-        """Keep a folder from being collected; False where it is being removed at this moment."""
-        return bool(self._ledger.call("touch", _short(folder)))
+        """Keep a folder from being collected while this job is open; False where it is being removed at this moment."""
+        return bool(self._ledger.call("touch", _short(folder), self._lease.run, self._lease.job))
 
     @property
     def _digests(self) -> str:
@@ -78,11 +78,6 @@ class Notebook:
         return f"{self._ledger.keys.prefix}weights:{account}"
 
 
-def turn_at_folder(folder: str) -> str:
-    """What is claimed by whoever fills a folder of assets or registers it."""
-    return f"folder {folder}"
-
-
 class Collector:
     """The ledger as one sees it who removes what nothing refers to."""
 
@@ -90,9 +85,8 @@ class Collector:
         self._ledger = ledger
 
     def take(self, folder: str, *, unused: float, seconds: float) -> bool:
-        """Keep everybody from a folder for so long; False where it is in use or was within ``unused`` seconds."""
-        turn = _short(turn_at_folder(folder))
-        return bool(self._ledger.call("collect", _short(folder), turn, int(unused * 1000), int(seconds * 1000)))
+        """Keep everybody from a folder for so long; False where an open job uses it, or one began to just now."""
+        return bool(self._ledger.call("collect", _short(folder), int(unused * 1000), int(seconds * 1000)))
 
     def give_back(self, folder: str) -> None:
         """The folder may be used again."""

@@ -1,0 +1,134 @@
+"""Whatever dies between two steps: every asset is registered once, and what was sent is not sent again."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from support.assets import (
+    DATA,
+    MODELS,
+    assets_of,
+    files_of,
+    make_heavy,
+    models_of,
+    registrations,
+    sha256,
+    weight_bytes,
+)
+from support.azure import AzureStandIn
+from support.farm import Farm, RunMaker
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+
+MIB = 1 << 20
+AUTO = MODELS | {"config": {"version": "auto"}}
+
+
+def test_a_worker_killed_in_mid_upload_leaves_blocks_that_are_not_sent_again(
+    farm: Farm, azure: AzureStandIn, make_run: RunMaker
+) -> None:
+    event = make_run(packages=MODELS, candidates=1)
+    weights = make_heavy(models_of(event)[0], 48 * MIB)
+    (first,) = farm.start()
+    with azure.faults.on(method="PUT", path="weights.bin.*comp=block&", skip=3, times=None, delay=120) as slow:
+        farm.publish(event)
+        slow.wait_struck()
+        first.kill()
+    done = [one for one in azure.requests if one.path.endswith("weights.bin") and one.status == 201]
+    assert sum(one.request_bytes for one in done) == 24 * MIB
+    azure.forget_requests()
+    farm.start()
+    (result,) = farm.wait_final(event, seconds=90).data.packages
+    sent = sum(
+        one.request_bytes for one in azure.requests if one.path.endswith("weights.bin") and "block&" in one.query
+    )
+    assert sent == 24 * MIB
+    files = files_of(azure, assets_of(result)[0])
+    assert files["weights.bin"] == sha256(weights)
+    assert len(registrations(azure.requests)) == 1
+
+
+def test_a_process_killed_between_upload_and_registration_sends_nothing_again(
+    farm: Farm, azure: AzureStandIn, make_run: RunMaker
+) -> None:
+    farm.hold("azure.uploaded")
+    farm.start()
+    event = make_run(packages=MODELS, candidates=1)
+    farm.publish(event)
+    pid = farm.wait_reached("azure.uploaded")
+    assert registrations(azure.requests) == []
+    azure.forget_requests()
+    os.kill(pid, signal.SIGKILL)
+    farm.let_go("azure.uploaded")
+    (result,) = farm.wait_final(event).data.packages
+    assert result.attempts == 2
+    assert not assets_of(result)[0].already_registered
+    assert azure.sent_to_blobs() == 0
+    assert len(registrations(azure.requests)) == 1
+
+
+def test_a_process_killed_after_its_version_was_noted_registers_that_one(
+    farm: Farm, azure: AzureStandIn, make_run: RunMaker
+) -> None:
+    farm.hold("azure.version_noted")
+    farm.start()
+    event = make_run(packages=AUTO, candidates=1)
+    farm.publish(event)
+    pid = farm.wait_reached("azure.version_noted")
+    os.kill(pid, signal.SIGKILL)
+    farm.let_go("azure.version_noted")
+    (result,) = farm.wait_final(event).data.packages
+    assert [asset.version for asset in assets_of(result)] == ["1"]
+    assert registrations(azure.requests) == ["models/olive_output_model_cpu-cpu_1/versions/1"]
+
+
+@pytest.mark.parametrize("kind", [AUTO, MODELS, DATA])
+def test_a_process_killed_after_registering_does_not_register_again(
+    farm: Farm, azure: AzureStandIn, make_run: RunMaker, kind: dict[str, object]
+) -> None:
+    farm.hold("azure.registered")
+    farm.start()
+    event = make_run(packages=kind, candidates=1)
+    farm.publish(event)
+    pid = farm.wait_reached("azure.registered")
+    os.kill(pid, signal.SIGKILL)
+    farm.let_go("azure.registered")
+    (result,) = farm.wait_final(event).data.packages
+    assert [asset.version for asset in assets_of(result)] == ["1"]
+    assert not result.assets[0].already_registered
+    assert len(registrations(azure.requests)) == 1
+
+
+def test_a_whole_worker_killed_while_another_waits_for_its_weight_leaves_the_work_to_that_one(
+    farm: Farm, azure: AzureStandIn, make_run: RunMaker
+) -> None:
+    event = make_run(packages=[MODELS, DATA], candidates=1)
+    weights = make_heavy(models_of(event)[0], 40 * MIB)
+    farm.start(2)
+    with azure.faults.on(method="PUT", path="weights.bin.*comp=block&", skip=2, times=None, delay=120) as slow:
+        farm.publish(event)
+        slow.wait_struck()
+        sending = next(worker for worker in farm.workers if _has_claim(farm, worker.name))
+        sending.kill()
+    final = farm.wait_final(event, seconds=90).data
+    assert final.state == "succeeded"
+    for result in final.packages:
+        assert files_of(azure, assets_of(result)[0])["weights.bin"] == sha256(weights)
+    assert len(registrations(azure.requests)) == 2
+    finished = [one for one in azure.requests if one.path.endswith("weights.bin") and one.status == 201]
+    blocks = sum(one.request_bytes for one in finished if "comp=block&" in one.query)
+    assert blocks == 40 * MIB
+    assert weight_bytes(finished) >= blocks
+
+
+def _has_claim(farm: Farm, name: str) -> bool:
+    """Whether a worker's job holds the claim on a weight; one that waits holds none."""
+    jobs = {str(farm.redis.get(key)) for key in farm.redis.scan_iter(f"{farm.keys.prefix}claim:*")}
+    for job in jobs:
+        run, _, number = job.partition(":")
+        held = farm.redis.hget(f"{farm.keys.prefix}job:{run}:{number}", "worker")
+        if farm.redis.get(f"{farm.keys.prefix}worker:{held}") == name:
+            return True
+    return False
