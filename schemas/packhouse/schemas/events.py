@@ -182,6 +182,26 @@ class RunFinished(CloudEvent):
         return content_digest_of(from_json(self.to_wire()))
 
 
+class RunFinishedByReference(CloudEvent):
+    """An optimization run has finished, and its data lies in a JSON document of its own: for runs of many nodes.
+
+    Source of the attribute: the CloudEvents extension Dataref.
+    """
+
+    type: Literal["packhouse.run.finished"] = RUN_FINISHED
+    dataschema: Literal["urn:packhouse:run-finished:1"] = RUN_FINISHED_SCHEMA
+    dataref: AbsolutePath
+    """Where the document lies: a path as the engine knows it, or the address of a blob."""
+    datarefsha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the document, in hexadecimal."""
+
+
 def content_digest_of(event: dict[str, Any]) -> Digest:
-    """The content digest of a ``RunFinished`` as it lies on the wire, parsed but not validated."""
-    return content_digest({"data": event.get("data"), "dataschema": event.get("dataschema", RUN_FINISHED_SCHEMA)})
+    """The content digest of a ``RunFinished`` as it lies on the wire, parsed but not validated.
+
+    Of an event without data it is the digest of the reference, not of the document.
+    """
+    content = {"data": event.get("data"), "dataschema": event.get("dataschema", RUN_FINISHED_SCHEMA)}
+    if event.get("data") is None and "dataref" in event:
+        content |= {name: event.get(name) for name in ("dataref", "datarefsha256")}
+    return content_digest(content)

@@ -45,6 +45,11 @@ MODEL = {"type": "ONNXModel", "config": {"model_path": "CandidateModels/cpu-cpu/
 
 EXAMPLES: dict[str, list[Any]] = {
     "run-finished": [json.loads(run_finished_example().to_wire())],
+    "run-finished-by-reference": [
+        {**RUN, "type": "packhouse.run.finished", "dataref": "/srv/olive/run.json"},
+        {**RUN, "type": "packhouse.run.finished", "dataref": "https://acct1.blob.core.windows.net/c/r.json"},
+        {**RUN, "type": "packhouse.run.finished", "dataref": "/r.json", "datarefsha256": "0" * 64},
+    ],
     "packaging-config": [None, {"type": "zipfile"}, [{"type": "AzureMLData", "config": {"version": 3}}]],
     "packaging-accepted": [
         {

@@ -76,3 +76,25 @@ def test_any_fields_are_an_envelope_or_an_error_with_the_field(fields: dict[str,
         assert error.field  # noqa: PT017 (as above)
     else:
         assert arrival.run.id
+
+
+def test_an_event_without_data_says_where_its_data_lies() -> None:
+    fields = {name: value for name, value in SOUND.items() if name != "data"}
+    referring = read_envelope(json.dumps(fields | {"dataref": "/srv/run.json"}).encode(), 10_000)
+    other = read_envelope(json.dumps(fields | {"dataref": "/srv/run2.json"}).encode(), 10_000)
+    with_digest = read_envelope(
+        json.dumps(fields | {"dataref": "/srv/run.json", "datarefsha256": "0" * 64}).encode(), 10_000
+    )
+    assert len({referring.digest, other.digest, with_digest.digest, read_envelope(envelope(), 10_000).digest}) == 4
+    nowhere: list[dict[str, Any]] = [
+        {},
+        {"dataref": 1},
+        {"dataref": "run.json"},
+        {"dataref": "/srv/x", "datarefsha256": "x"},
+        {"dataref": "https://acct1.blob.core.windows.net/c/x?sig=c2VjcmV0"},
+    ]
+    for more in nowhere:
+        with pytest.raises(PermanentError) as caught:
+            read_envelope(json.dumps(fields | more).encode(), 10_000)
+        assert caught.value.field in ("data", "dataref", "datarefsha256")
+        assert "c2VjcmV0" not in caught.value.message

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from packhouse.schemas.errors import (
     ErrorCode,
+    PackhouseError,
     PermanentError,
     Problem,
     TransientError,
@@ -27,6 +28,7 @@ from packhouse.schemas.ranking import LeftOut, RankedCandidate, Ranking
 from packhouse.schemas.status import Accepted, PackageRef, PackageResult, PackageState, Rejected, RunState
 from packhouse.worker.context import Context
 from packhouse.worker.intake.envelope import read_head
+from packhouse.worker.intake.reference import reference_in, resolve
 from packhouse.worker.keeper import LeaseKeeper
 from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Notebook, PlannedJob
 from packhouse.worker.packagers.base import PackageJob, Poured
@@ -53,9 +55,18 @@ def run_finished(context: Context, run_key: str) -> str:
     if raw is None:
         return "nothing to do"
     try:
+        raw = _with_its_data(context, lease, raw)
         event = RunFinished.model_validate_json(raw)
     except ValidationError as error:
-        return _reject(context, lease, raw, error)
+        return _reject(context, lease, raw, *_problems(error))
+    except LeaseLost:
+        return "the lease was lost"
+    except PackhouseError as error:
+        pause = _pause(context, lease, error) if isinstance(error, TransientError) else None
+        if pause is None:
+            return _reject(context, lease, raw, error.problem, [error.problem])
+        context.ledger.release(lease, pause)
+        return f"will be tried again in {pause:.1f} s: {error}"
     with LeaseKeeper(context.ledger, lease, context.settings, event.run, None):
         ranking = rank(event.data)
     jobs = _jobs(event, ranking)
@@ -161,7 +172,19 @@ def _jobs(event: RunFinished, ranking: Ranking) -> list[PlannedJob]:
     ]
 
 
-def _reject(context: Context, lease: Lease, raw: str, error: ValidationError) -> str:
+def _with_its_data(context: Context, lease: Lease, raw: str) -> str:
+    """The event with the document that it refers to, as the first attempt to read that found it."""
+    reference = reference_in(raw)
+    if reference is None:
+        return raw
+    settings = context.settings
+    with LeaseKeeper(context.ledger, lease, settings, reference.run, None):
+        resolved = resolve(raw, reference, context.storage, settings.path_map, settings.max_dataref_bytes)
+        return context.ledger.resolve(lease, resolved.text, resolved.sha256)
+
+
+def _problems(error: ValidationError) -> tuple[Problem, list[Problem]]:
+    """What is wrong with an event: in one sentence, and each thing by itself."""
     complaints = explain(error)
     fix = "Correct the field and publish again; the run id may stay."
     problem = invalid(ErrorCode.EVENT_INVALID, "The event is not valid", complaints, fix=fix).problem
@@ -169,6 +192,10 @@ def _reject(context: Context, lease: Lease, raw: str, error: ValidationError) ->
         Problem(code=ErrorCode.EVENT_INVALID, message=sentence, fix=fix, field=field or None)
         for field, sentence in complaints[:_PROBLEMS_TOLD]
     ]
+    return problem, problems
+
+
+def _reject(context: Context, lease: Lease, raw: str, problem: Problem, problems: list[Problem]) -> str:
     rejected = Rejected(
         content_digest=context.ledger.digest(lease.run),
         event_id=read_head(raw.encode()).id,

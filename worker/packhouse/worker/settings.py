@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     max_event_bytes: int = Field(
         default=16 * _MIB, ge=1024, description="Longest event that is read; a longer one is rejected."
     )
+    max_dataref_bytes: int = Field(
+        default=64 * _MIB, ge=1024, description="Longest document that an event may name as its data (`dataref`)."
+    )
     lease_seconds: float = Field(
         default=30.0, ge=0.5, description="How long a lease holds without being renewed by the process at work."
     )

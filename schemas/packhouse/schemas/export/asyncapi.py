@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 from pydantic_core import from_json
 
 from packhouse.schemas.base import Document
-from packhouse.schemas.events import RunFinished
+from packhouse.schemas.events import RunFinished, RunFinishedByReference
 from packhouse.schemas.export.example import run_finished_example
 from packhouse.schemas.keys import DEFAULT_NAMESPACE, FIELD, Keys
 from packhouse.schemas.status import (
@@ -35,7 +35,7 @@ _CHANNELS: Final[dict[str, tuple[str, str, str, tuple[type[Document], ...]]]] = 
         _KEYS.run_queue,
         "Run queue",
         "Finished runs, sent by engines. One XADD publishes a run.",
-        (RunFinished,),
+        (RunFinished, RunFinishedByReference),
     ),
     "status": (
         _KEYS.status,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from packhouse.schemas.events import RunFinished
+from packhouse.schemas.events import RunFinished, RunFinishedByReference
 from packhouse.schemas.files import Configurations, InferenceConfig, Manifest, MetricsFile, ModelInfo, ModelsRank
 from packhouse.schemas.packaging import PACKAGING_CONFIGS
 from packhouse.schemas.ranking import Ranking
@@ -26,6 +26,7 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENTS: Final[dict[str, TypeAdapter[Any]]] = {
     # What an engine sends
     "run-finished": TypeAdapter(RunFinished),
+    "run-finished-by-reference": TypeAdapter(RunFinishedByReference),
     "packaging-config": PACKAGING_CONFIGS,
     # What Packhouse says back
     "status-event": STATUS_EVENT,

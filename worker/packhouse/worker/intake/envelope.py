@@ -10,7 +10,14 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from packhouse.schemas.errors import ErrorCode, PermanentError, explain, invalid
-from packhouse.schemas.events import RUN_FINISHED, RUN_FINISHED_SCHEMA, CloudEvent, RunRef, content_digest_of
+from packhouse.schemas.events import (
+    RUN_FINISHED,
+    RUN_FINISHED_SCHEMA,
+    CloudEvent,
+    RunFinishedByReference,
+    RunRef,
+    content_digest_of,
+)
 from packhouse.worker.ledger import Arrival
 
 _HEAD = 64 * 1024
@@ -74,16 +81,18 @@ def read_envelope(raw: bytes, longest: int) -> Arrival:
             ErrorCode.EVENT_INVALID, f"The event is a JSON {type(value).__name__}, not an object.", fix=fix
         )
     fields = cast("dict[str, Any]", value)
+    by_reference = fields.get("data") is None and "dataref" in fields
+    model = RunFinishedByReference if by_reference else CloudEvent
     complaints: list[tuple[str, str]] = []
     try:
-        CloudEvent.model_validate({name: fields[name] for name in fields if name != "data"})
+        model.model_validate({name: fields[name] for name in fields if name != "data"})
     except ValidationError as error:
         complaints = explain(error)
     for name, known in (("type", RUN_FINISHED), ("dataschema", RUN_FINISHED_SCHEMA)):
         if fields.get(name, RUN_FINISHED_SCHEMA if name == "dataschema" else None) != known:
             complaints.append((name, f"{str(fields.get(name))[:80]!r} is not known here; known is {known!r}"))
-    if not isinstance(fields.get("data"), dict):
-        complaints.append(("data", "must be an object"))
+    if not by_reference and not isinstance(fields.get("data"), dict):
+        complaints.append(("data", "must be an object, or dataref must say where it lies"))
     if complaints:
         raise invalid(ErrorCode.EVENT_INVALID, "The envelope is not valid", complaints, fix=fix)
     try:
