@@ -250,6 +250,7 @@ class Stack:
         command = [
             *_celery(), "flower", "--address=127.0.0.1", f"--port={port}", "--persistent=True", "--read_only=True",
             f"--db={self.folder.flower / 'flower'}", "--state_save_interval=10000", "--max_tasks=10000",
+            "--tasks_columns=name,args,state,result,received,runtime,worker",
         ]  # fmt: skip
         flower = self._child("flower", command, self.folder.flower)
         self._launch(flower)
