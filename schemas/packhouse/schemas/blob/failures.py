@@ -24,6 +24,14 @@ _BUSY: Final = {408, 429, 500, 502, 503, 504}
 _PASSING: Final = {"PendingCopyOperation", "ServerBusy", "OperationTimedOut", "InternalError"}
 """Codes of the service that pass by themselves, whatever status they come with."""
 _LOST_RACES: Final = {409, 412}
+_REFUSED_SIGN_IN: Final = "Authentication failed:"
+_PASSING_SIGN_IN: Final = re.compile(
+    rf"{_REFUSED_SIGN_IN}.*(HTTP Error: (408|429|5\d\d)|[Cc]onnect|timed out|Failed to resolve|temporar|throttl)"
+)
+"""DefaultAzureCredential keeps of what went wrong in the ways it tried nothing but the text."""
+_BUSY_SIGN_IN: Final = re.compile(rf"{_REFUSED_SIGN_IN}.*HTTP Error: (429|5\d\d)")
+_SIGN_IN_PAUSE: Final = 60.0
+"""Seconds for which MSAL, on which azure-identity rests, answers by itself what the service answered when busy."""
 _SIGNATURE_OVER: Final = "AuthenticationFailed"
 """What storage answers to a signature that has run out. One that was never good is answered so too."""
 
@@ -60,6 +68,8 @@ def failure(
     status = status_of(error)
     if status in _BUSY or code_of(error) in _PASSING or (status is None and _is_of_the_network(error)):
         return _unavailable(error, what, status)
+    if status is None and isinstance(error, ClientAuthenticationError) and _PASSING_SIGN_IN.search(str(error)):
+        return _unavailable(error, what, None)
     if status == 401 or isinstance(error, ClientAuthenticationError):  # noqa: PLR2004 (HTTP)
         if status == 403:  # noqa: PLR2004 (HTTP)
             return _forbidden(error, what, permission)
@@ -134,6 +144,8 @@ def _unavailable(error: Exception, what: str, status: int | None) -> TransientEr
 
 def _retry_after(error: BaseException) -> float | None:
     """Seconds that the service asks to wait for."""
+    if _BUSY_SIGN_IN.search(str(error)):
+        return _SIGN_IN_PAUSE
     for each in _causes(error):
         headers: Any = getattr(getattr(each, "response", None), "headers", None) or {}
         for name, unit in (("retry-after-ms", 1000), ("x-ms-retry-after-ms", 1000), ("Retry-After", 1)):
@@ -167,5 +179,7 @@ def _said(error: BaseException) -> str:
     """What the service said, in one line, cut to length."""
     inner = getattr(error, "error", None)
     text = getattr(inner, "message", None) or getattr(error, "message", None) or str(error) or type(error).__name__
-    line = next((line.strip() for line in str(text).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()] or [type(error).__name__]
+    # A sign-in that tried several ways tells of each in a line; the one that was meant to work was refused.
+    line = next((line for line in lines if _REFUSED_SIGN_IN in line), lines[0])
     return scrub(line)[:_LONGEST].rstrip(".")
