@@ -76,6 +76,7 @@ class AzureStandIn:
 
     def start(self) -> None:
         """Start it, and wait until it answers. A second start goes on with what the first one kept."""
+        self._mark = 0  # the numbers of requests begin anew with it
         self._programs = programs(self.place, azurite.install(print), self.port, self.azurite_port)
         self.identity = Identity.kept_in(self.place.identity)
         self.subscription = self.identity.subscription
