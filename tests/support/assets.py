@@ -89,7 +89,10 @@ def make_heavy(path: Path, size: int) -> Path:
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [size // 4])
     onnx.save(helper.make_model(helper.make_graph([node], "g", [], [output], [tensor])), path)
     weights = path.with_name("weights.bin")
-    weights.write_bytes(random.Random(size).randbytes(size))
+    numbers = random.Random(size)
+    with weights.open("wb") as file:
+        for at in range(0, size, 1 << 20):
+            file.write(numbers.randbytes(min(1 << 20, size - at)))
     return weights
 
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import random
 import time
+import traceback
 import uuid
 
 from pydantic import TypeAdapter, ValidationError
@@ -34,6 +35,7 @@ from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Notebook, Planne
 from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.registry import packager_of, queue_of
 from packhouse.worker.ranking import rank
+from packhouse.worker.storage.blob.failures import scrub
 
 log = logging.getLogger(__name__)
 
@@ -116,10 +118,14 @@ def package(context: Context, run_key: str, job_id: str) -> str:
             # The ledger is patient with an absent server. One that refuses is the operator's to mend: the work waits.
             context.ledger.release(lease, context.settings.retry_seconds_max)
             raise
-        except Exception as error:
-            if not isinstance(error, PermanentError):
-                log.exception("Unforeseen error while packaging %s of %s", config.title, event.run)
+        except PermanentError as error:
+            problem = error.problem
+        except Exception as error:  # noqa: BLE001 (a defect must not hold up the run)
+            # The texts of libraries can hold addresses with signatures.
+            told = scrub(traceback.format_exc())
+            log.error("Unforeseen error while packaging %s of %s\n%s", config.title, event.run, told)  # noqa: TRY400
             problem = problem_of(error)
+            problem = problem.model_copy(update={"message": scrub(problem.message)})
         seconds = round(lease.elapsed + time.monotonic() - started, 3)
         result = _result(config, poured, problem, lease, worker=context.identity.name, seconds=seconds)
         context.ledger.settle(lease, result.state, result.model_dump_json(exclude_none=True))
