@@ -12,7 +12,7 @@ from support.farm import Farm, RunMaker
 
 from packhouse.schemas import PackageResult, RunFinished
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = [pytest.mark.full, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 ARM = "management"
 BLOBS = r"\.blob\."

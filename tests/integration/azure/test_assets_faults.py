@@ -20,7 +20,7 @@ from support.assets import (
 from support.azure import AzureStandIn
 from support.farm import Farm, RunMaker
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = [pytest.mark.full, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 MIB = 1 << 20
 AUTO = MODELS | {"config": {"version": "auto"}}

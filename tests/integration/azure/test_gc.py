@@ -13,7 +13,7 @@ from support.assets import DATA, MODELS, assets_of, container_of, files_of
 from support.azure import AzureStandIn
 from support.farm import Farm, RunMaker, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = [pytest.mark.full, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 ORPHAN = "packhouse/assets/" + "f" * 64
 

@@ -91,7 +91,7 @@ def test_a_file_arrives_whole_with_its_digest_and_each_byte_is_sent_once(
         assert place.sent() == 0
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_300_megabytes(place: BlobPlace, file: Callable[[int], Path]) -> None:
     path = file(300 * MIB)
     assert send(place, path) == Uploaded(300 * MIB, already=False)
@@ -188,7 +188,7 @@ def uploader(place: BlobPlace, path: Path, name: str = "up/w.bin") -> subprocess
     return process
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_after_a_kill_only_what_is_missing_is_sent(place: BlobPlace, file: Callable[[int], Path]) -> None:
     blocks = 10
     path = file(blocks * BLOCK)
@@ -248,7 +248,7 @@ def test_one_who_commits_first_does_not_harm_the_other(place: BlobPlace, file: C
     assert stored_digest(place, "up/w.bin") == digest(path)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_connection_cut_in_mid_block_costs_that_block(place: BlobPlace, file: Callable[[int], Path]) -> None:
     path = file(4 * BLOCK)
     with place.azure.faults.on(method="PUT", path="comp=block&", cut_request_after=3 * MIB, times=1) as fault:
@@ -258,7 +258,7 @@ def test_a_connection_cut_in_mid_block_costs_that_block(place: BlobPlace, file: 
     assert stored_digest(place, "up/w.bin") == digest(path)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_connections_that_stay_cut_are_a_transient_error_and_the_next_attempt_goes_on(
     place: BlobPlace, file: Callable[[int], Path]
 ) -> None:
@@ -281,7 +281,7 @@ def failed(place: BlobPlace, path: Path) -> PackhouseError:
     return caught.value
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_signature_that_ends_in_mid_upload_is_renewed_and_the_next_attempt_goes_on(
     place: BlobPlace, file: Callable[[int], Path]
 ) -> None:
@@ -370,7 +370,7 @@ def test_a_copy_of_what_has_changed_or_gone_is_refused(place: BlobPlace) -> None
     assert caught.value.code is ErrorCode.DESTINATION_TAKEN
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     "size", [256 * MIB, pytest.param(1024 * MIB, marks=[pytest.mark.full, pytest.mark.timeout(600)])]
 )
