@@ -38,15 +38,15 @@ lint: setup ## Style, types, architecture, and what must not be in a file
 	.ci/check-files
 
 test: lint ## What a change has to pass: lint, and every test of less than a minute
-	.ci/need unzip=unzip
+	.ci/need unzip=unzip node=nodejs npm=npm
 	$(PYTEST) -m "not full"
 
 test-full: setup ## The tests that take minutes or gigabytes
-	.ci/need unzip=unzip
+	.ci/need unzip=unzip node=nodejs npm=npm
 	$(PYTEST) -m full
 
 faults: setup ## Processes killed at the worst moments, over and over
-	.ci/need unzip=unzip
+	.ci/need unzip=unzip node=nodejs npm=npm
 	$(PYTEST) -m "" tests/faults
 
 bench: setup ## How long it takes and how much memory

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.farm import Farm, RunMaker
-
-from packhouse.worker.settings import Settings
+from support.farm import Farm, RunMaker, quick
 
 
 @pytest.fixture
@@ -23,15 +21,7 @@ def farm_on(namespace: str, tmp_path: Path) -> Iterator[Callable[[str], Farm]]:
     farms: list[Farm] = []
 
     def make(url: str) -> Farm:
-        settings = Settings(
-            redis_url=url,
-            namespace=namespace,
-            roots=(str(tmp_path),),
-            lease_seconds=3,
-            sweep_seconds=0.3,
-            retry_seconds=0.1,
-            soft_shutdown_seconds=3,
-        )
+        settings = quick(url, namespace, tmp_path)
         folder = tmp_path / f"farm-{len(farms)}"
         folder.mkdir()
         farms.append(Farm(settings, folder))

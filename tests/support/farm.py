@@ -33,6 +33,19 @@ def wait_for(condition: Callable[[], T], *, seconds: float = 60.0, what: str = "
         time.sleep(0.02)
 
 
+def quick(url: str, namespace: str, root: Path) -> Settings:
+    """Settings of workers that may read and write below a folder and bring lost work back within a second or two."""
+    return Settings(
+        redis_url=url,
+        namespace=namespace,
+        roots=(str(root),),
+        lease_seconds=3,
+        sweep_seconds=0.3,
+        retry_seconds=0.1,
+        soft_shutdown_seconds=3,
+    )
+
+
 @dataclass
 class Worker:
     """A worker process with its pool."""

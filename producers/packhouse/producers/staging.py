@@ -16,8 +16,9 @@ from pydantic import JsonValue
 from packhouse.producers.filecopy import FileCopier, sync_folder, writing_to
 from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.events import FinishedRun
-from packhouse.schemas.footprint import Footprint, Node
+from packhouse.schemas.footprint import Node
 from packhouse.schemas.onnx import external_locations
+from packhouse.schemas.selection import candidates
 
 Progress = Callable[[int, int], None]
 """Is told the bytes that are staged, and those that there are to stage."""
@@ -100,19 +101,6 @@ def stage(run: FinishedRun, folder: str | os.PathLike[str], *, progress: Progres
     models = Models.of(run)
     places = _copy_all(models.units, target, progress)
     return models.moved(lambda folder, name: str(places[folder] / name), str(target))
-
-
-def candidates(footprint: Footprint) -> list[Node]:
-    """The nodes that are to be packaged: those that the engine put out, else the ends of the lineage."""
-    usable = [
-        node
-        for node in footprint.nodes
-        if node.model is not None and not node.is_input and not node.model.config.get("is_pruned")
-    ]
-    if any(node.is_output for node in footprint.nodes):
-        return [node for node in usable if node.is_output]
-    parents = {node.parent_model_id for node in usable}
-    return [node for node in usable if node.model_id not in parents]
 
 
 def _model_paths(node: Node) -> Iterator[str]:

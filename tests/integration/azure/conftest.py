@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.azure import AzureStandIn
-from support.farm import Farm, RunMaker
-
-from packhouse.worker.settings import Settings
+from support.farm import Farm, quick
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,26 +21,12 @@ def sdk() -> None:
 
 
 @pytest.fixture
-def make_run(tmp_path: Path, data: Path) -> RunMaker:
-    """Builds runs of real models below ``tmp_path``."""
-    return RunMaker(tmp_path, data)
-
-
-@pytest.fixture
 def farm_of(namespace: str, tmp_path: Path, redis_url: str, azure: AzureStandIn) -> Iterator[Callable[..., Farm]]:
     """Makes a farm whose workers reach the stand-in; environment variables may be given."""
     farms: list[Farm] = []
 
     def make(**extra: str) -> Farm:
-        settings = Settings(
-            redis_url=redis_url,
-            namespace=f"{namespace}-{len(farms)}" if farms else namespace,
-            roots=(str(tmp_path),),
-            lease_seconds=3,
-            sweep_seconds=0.3,
-            retry_seconds=0.1,
-            soft_shutdown_seconds=3,
-        )
+        settings = quick(redis_url, f"{namespace}-{len(farms)}" if farms else namespace, tmp_path)
         folder = tmp_path / f"farm-{len(farms)}"
         folder.mkdir()
         farms.append(Farm(settings, folder, extra=azure.environment | extra))

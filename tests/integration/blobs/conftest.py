@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 from support.azure import AzureStandIn
 from support.blobs import BlobPlace
-from support.farm import Farm, RunMaker
-
-from packhouse.worker.settings import Settings
+from support.farm import Farm, quick
 
 
 @pytest.fixture
@@ -22,25 +20,11 @@ def place(azure_here: AzureStandIn) -> Iterator[BlobPlace]:
 
 
 @pytest.fixture
-def make_run(tmp_path: Path, data: Path) -> RunMaker:
-    """Builds runs of real models below ``tmp_path``."""
-    return RunMaker(tmp_path, data)
-
-
-@pytest.fixture
 def azure_farm(azure_here: AzureStandIn, namespace: str, redis_url: str, tmp_path: Path) -> Iterator[Farm]:
     """A farm whose workers may use the default container."""
     folder = tmp_path / "farm"
     folder.mkdir()
-    settings = Settings(
-        redis_url=redis_url,
-        namespace=namespace,
-        roots=(str(tmp_path),),
-        lease_seconds=3,
-        sweep_seconds=0.3,
-        retry_seconds=0.1,
-        soft_shutdown_seconds=3,
-    )
+    settings = quick(redis_url, namespace, tmp_path)
     allowed = f"{azure_here.account}/{azure_here.container}"
     environment = azure_here.environment | {"PACKHOUSE_AZURE_ACCOUNTS": allowed}
     farm = Farm(settings, folder, extra=environment)

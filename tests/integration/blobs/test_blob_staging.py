@@ -14,11 +14,11 @@ from support.farm import Farm, RunMaker
 from packhouse.producers import blob_staging
 from packhouse.producers.blob_staging import SAS_TOKEN, stage_to_blob
 from packhouse.producers.cli.group import run as packhouse
-from packhouse.producers.staging import candidates
 from packhouse.schemas.errors import ErrorCode, PermanentError, TransientError
 from packhouse.schemas.events import FinishedRun, RunFinished
 from packhouse.schemas.footprint import ModelConfig
 from packhouse.schemas.keys import FIELD, Keys
+from packhouse.schemas.selection import candidates
 
 # A response that the library gives up half-read leaves its socket to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from packhouse.producers.olive import read_output_dir
-from packhouse.producers.staging import candidates
 from packhouse.schemas import ErrorCode, FinishedRun, PackhouseError
+from packhouse.schemas.selection import candidates
 
 CPU, CUDA, OPENVINO = "CPUExecutionProvider", "CUDAExecutionProvider", "OpenVINOExecutionProvider"
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
 
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.events import FinishedRun
-from packhouse.schemas.footprint import Footprint, Metrics, Node
+from packhouse.schemas.footprint import Metrics, Node
 from packhouse.schemas.ranking import LeftOut, LeftOutReason, Objective, RankedCandidate, Ranking
+from packhouse.schemas.selection import select
 
 _Key = tuple[tuple[int, int | float], ...]
 _Candidate = tuple[Accelerator, Node]
@@ -33,7 +33,7 @@ def rank(run: FinishedRun) -> Ranking:
     candidates: list[_Candidate] = []
     left_out: list[LeftOut] = []
     for footprint in run.footprints:
-        for node, reason in _select(footprint):
+        for node, reason in select(footprint):
             if reason is None:
                 candidates.append((footprint.accelerator, node))
             else:
@@ -95,29 +95,6 @@ def _value(metrics: Metrics, objective: Objective) -> int | float | None:
     if metric is None or metric.value is None or math.isnan(metric.value):
         return None
     return metric.value
-
-
-def _select(footprint: Footprint) -> Iterator[tuple[Node, LeftOutReason | None]]:
-    """Each node, in the engine's order, with the reason why it is no candidate or None."""
-    marked = any(node.is_output for node in footprint.nodes)
-    parents = {node.parent_model_id for node in footprint.nodes if _has_model(node)}
-    for node in footprint.nodes:
-        if node.is_input:
-            yield node, LeftOutReason.INPUT_MODEL
-        elif marked and not node.is_output:
-            yield node, LeftOutReason.NOT_MARKED
-        elif node.model is not None and node.model.config.get("is_pruned"):
-            yield node, LeftOutReason.PRUNED
-        elif not _has_model(node):
-            yield node, LeftOutReason.NO_MODEL
-        elif not marked and node.model_id in parents:
-            yield node, LeftOutReason.INTERMEDIATE
-        else:
-            yield node, None
-
-
-def _has_model(node: Node) -> bool:
-    return node.model is not None and not node.model.config.get("is_pruned")
 
 
 def _left_out(accelerator: Accelerator, node: Node, reason: LeftOutReason, message: str) -> LeftOut:

@@ -140,7 +140,7 @@ def publish(  # noqa: PLR0913 - one parameter an option
 def _placed(run: FinishedRun, mapping: PathMap, stage_to: Path | str | None) -> FinishedRun:
     """The run with its models staged and its paths mapped, each where it is asked for."""
     from packhouse.producers.olive.run import mapped
-    from packhouse.producers.staging import candidates
+    from packhouse.schemas.selection import candidates
 
     if stage_to is None:
         return mapped(run, mapping)
