@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, JsonValue, RootModel
 
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.base import Digest, Document
+from packhouse.schemas.checks import ModelCheck
 from packhouse.schemas.events import Package, RunRef
 from packhouse.schemas.footprint import Metrics, ModelConfig
 from packhouse.schemas.ranking import LeftOut
@@ -122,6 +123,8 @@ class Manifest(Document):
     """Name in the packaging config."""
     files: list[ManifestFile]
     left_out: list[LeftOut]
+    checks: list[ModelCheck] = []
+    """What came of trying each candidate before it was packaged, best first."""
     unavailable: list[Unavailable]
 
     def digest_of_files(self) -> dict[str, Digest]:

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import AwareDatetime, Field, TypeAdapter
 
 from packhouse.schemas.base import Digest, Document
+from packhouse.schemas.checks import ModelCheck
 from packhouse.schemas.errors import Problem
 from packhouse.schemas.events import CloudEvent
 from packhouse.schemas.packaging import PackagingType
@@ -79,6 +80,8 @@ class PackageResult(PackageRef):
     """Folders of the candidates inside the package, best first."""
     replaced: Replaced | None = None
     assets: list[Asset] = []
+    checks: list[ModelCheck] = []
+    """What came of trying each candidate, best first."""
     warnings: list[str] = []
     error: Problem | None = None
     attempts: int = 1

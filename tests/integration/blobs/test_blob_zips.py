@@ -65,6 +65,7 @@ def pour(place: BlobPlace, tmp_path: Path, redis_url: str, namespace: str) -> Ca
                 Ledger(connect(redis_url), settings), settings, Lease("abcdef", "0", "a1", 1, 0, 0.0, None)
             ),
             azure=Azure(settings),
+            settings=settings,
         )
         packager = ZipfilePackager()
         return packager.pour(job, plan or ZipfilePlan.model_validate_json(packager.plan(job).model_dump_json()))

@@ -127,6 +127,7 @@ class Farm:
             progress=self.progress,
             notebook=Notebook(Ledger(connect(settings.redis_url), settings), settings, LEASE),
             azure=Azure(settings),
+            settings=settings,
         )
 
     def pour(self, event: FinishedRun, config: PackagingConfig | None = None) -> tuple[Path, Poured]:

@@ -150,6 +150,7 @@ def _result(
         models=list(poured.models),
         replaced=poured.replaced,
         assets=list(poured.assets),
+        checks=list(poured.checks),
         warnings=list(poured.warnings),
         error=problem,
         attempts=lease.attempt,
@@ -228,6 +229,7 @@ def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingC
             progress=keeper,
             notebook=Notebook(context.ledger, context.settings, lease),
             azure=context.azure,
+            settings=context.settings,
         )
         plan_json = lease.plan
         if plan_json is None:

@@ -35,7 +35,16 @@ class ModelFile:
     mark: str
 
 
-Entry: TypeAlias = Made | ModelFile
+@dataclass(frozen=True)
+class CachedFile:
+    """A file that Packhouse fetched and keeps in its cache under its digest: a runtime package."""
+
+    sha256: str
+    """64 hexadecimal digits."""
+    size: int
+
+
+Entry: TypeAlias = Made | ModelFile | CachedFile
 
 
 class PackageTree(Mapping[str, Entry]):

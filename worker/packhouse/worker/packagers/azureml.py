@@ -29,7 +29,7 @@ from packhouse.worker.models.source import find
 from packhouse.worker.package.candidate import Candidate, candidate_folder, candidates_of
 from packhouse.worker.package.directories import engine_directories
 from packhouse.worker.package.scrub import Scrubber
-from packhouse.worker.package.tree import Made, ModelFile
+from packhouse.worker.package.tree import Entry, Made, ModelFile
 from packhouse.worker.packagers.base import PackageJob, Plan, Poured
 from packhouse.worker.storage.readable import Readable, must_be_as_planned
 
@@ -204,10 +204,12 @@ def _planned(job: PackageJob, candidate: Candidate, scrub: Scrubber) -> PlannedA
     )
 
 
-def _file(job: PackageJob, path: str, entry: Made | ModelFile) -> AssetFile:
+def _file(job: PackageJob, path: str, entry: Entry) -> AssetFile:
     if isinstance(entry, Made):
         sha256 = hashlib.sha256(entry.data).hexdigest()
         return AssetFile(path=path, size=len(entry.data), sha256=sha256, made=entry.data.decode())
+    if not isinstance(entry, ModelFile):
+        raise TypeError(f"{path}: an asset cannot hold {entry}")
     part = ModelPart(shown=entry.location.shown, mark=entry.mark)
     with job.storage.open_file(entry.location) as source:
         must_be_as_planned(source, entry.size, entry.mark)

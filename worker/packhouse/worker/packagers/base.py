@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from packhouse.schemas.base import Document
+from packhouse.schemas.checks import ModelCheck
 from packhouse.schemas.events import FinishedRun, RunRef
 from packhouse.schemas.packaging import PackagingConfig
 from packhouse.schemas.paths import PathMap
@@ -13,6 +14,7 @@ from packhouse.schemas.ranking import Ranking
 from packhouse.schemas.status import Asset, Replaced
 from packhouse.worker.azure.access import Azure
 from packhouse.worker.ledger import Notebook
+from packhouse.worker.settings import Settings
 from packhouse.worker.storage.location import Location, locate
 from packhouse.worker.storage.storage import Storage
 
@@ -50,6 +52,7 @@ class PackageJob:
     progress: Progress
     notebook: Notebook
     azure: Azure
+    settings: Settings
 
     def locate(self, path: str) -> Location:
         """A path of the event as the worker finds it."""
@@ -75,6 +78,7 @@ class Poured:
     models: tuple[str, ...] = ()
     replaced: Replaced | None = None
     assets: tuple[Asset, ...] = ()
+    checks: tuple[ModelCheck, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

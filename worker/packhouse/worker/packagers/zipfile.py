@@ -179,6 +179,8 @@ def _planned(job: PackageJob, tree: PackageTree) -> list[PlannedFile]:
         if isinstance(entry, Made):
             files.append(PlannedFile(path=path, made=entry.data.decode(), deflate=worth_deflating_bytes(entry.data)))
             continue
+        if not isinstance(entry, ModelFile):
+            raise TypeError(f"{path}: a ZIP cannot hold {entry} yet")
         if path > MANIFEST:
             raise ValueError(f"{path}: a model file must come before the manifest, which holds its digest")
         shown = entry.location.shown
