@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, TypeAlias
+
+from pydantic import JsonValue
 
 from packhouse.schemas.base import is_absolute
 from packhouse.schemas.errors import ErrorCode, PermanentError
@@ -15,6 +18,9 @@ from packhouse.worker.storage.failures import forbidden, said
 from packhouse.worker.storage.location import Location
 from packhouse.worker.storage.storage import Storage
 
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""Keys and indices that lead from one JSON value to another inside it."""
+
 
 class SourceKind(StrEnum):
     """What a model is on disk."""
@@ -23,10 +29,11 @@ class SourceKind(StrEnum):
     ONNX_FOLDER = "onnx_folder"
     FILE = "file"
     FOLDER = "folder"
+    COMPOSITE = "composite"
 
     @property
     def is_onnx(self) -> bool:
-        """Whether ``main`` is an ONNX model."""
+        """Whether ``main`` is an ONNX model. A composite has no main; its components may be ONNX models."""
         return self in (SourceKind.ONNX_FILE, SourceKind.ONNX_FOLDER)
 
 
@@ -42,6 +49,42 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
+class MadeFile:
+    """A file of a model that names others, and was written anew because one of them has another name now."""
+
+    relative: str
+    """As of a ``SourceFile``."""
+    data: bytes
+    """JSON."""
+
+
+@dataclass(frozen=True)
+class OnnxMain:
+    """An ONNX model that can be opened by itself: the whole of a model, or one of its components."""
+
+    main: str
+    """The ONNX file, relative to the candidate's folder."""
+    component: str | None = None
+    """Name of the component that it is; None where it is the whole."""
+    at: KeyPath = ()
+    """The keys that lead from the candidate's model config to the config of this one: empty where it is the whole."""
+    ep_contexts: tuple[str, ...] = ()
+    """What made its EPContext nodes, as the nodes say it (``QNN``, ``OpenVINOExecutionProvider``), each once, sorted;
+    empty text where a node does not say. With such nodes a model runs on that execution provider only."""
+    external_initializers: str | None = None
+    """File of initializers that a session is to be given beside the model, relative to the candidate's folder."""
+    constant_inputs: str | None = None
+    """File of inputs that never change, relative to the candidate's folder."""
+
+    def config_in(self, model: ModelConfig) -> Mapping[str, JsonValue]:
+        """The config of this model within that of the candidate: it holds ``inference_settings`` and the like."""
+        value: Any = model.config
+        for key in self.at:
+            value = value[key]
+        return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True)
 class ModelSource:
     """A model as files."""
 
@@ -49,9 +92,25 @@ class ModelSource:
     files: tuple[SourceFile, ...]
     """Sorted by ``relative``, in UTF-8; no two are one file to a system that knows no letter case."""
     main: str
-    """What ``model_path`` names, relative to the candidate's folder: a file, or empty for the folder itself."""
+    """The model's file, relative to the candidate's folder; empty where that is the whole folder, or several models."""
     onnx_file_name: str | None = None
     """Where the engine gave an ``onnx_file_name``: the name that the file has now."""
+    onnx_models: tuple[OnnxMain, ...] = ()
+    """Every ONNX model that can be opened by itself, in the order of the config."""
+    made: tuple[MadeFile, ...] = ()
+    """Sorted as ``files``, and none of them."""
+    generative: bool = False
+    """Whether a ``genai_config.json`` says how ONNX Runtime generate() opens the model."""
+
+    @property
+    def paths(self) -> list[str]:
+        """Every file of the model, relative to the candidate's folder, sorted."""
+        return sorted([*(file.relative for file in self.files), *(file.relative for file in self.made)])
+
+    @property
+    def has_ep_context(self) -> bool:
+        """Whether a part of the model was compiled for one execution provider."""
+        return any(model.ep_contexts for model in self.onnx_models)
 
 
 def find(model: ModelConfig, locate: Callable[[str], Location], storage: Storage) -> ModelSource:
@@ -70,14 +129,21 @@ def find(model: ModelConfig, locate: Callable[[str], Location], storage: Storage
         _must_hold_something(found, location)
         return ModelSource(kind, _opened(found, storage), "" if folder else location.name)
     if not folder:
-        return ModelSource(SourceKind.ONNX_FILE, _onnx_files({}, "", location, storage), ONNX_MODEL)
+        return ModelSource(
+            SourceKind.ONNX_FILE,
+            _onnx_files({}, "", location, storage),
+            ONNX_MODEL,
+            onnx_models=(OnnxMain(ONNX_MODEL),),
+        )
     found = dict(storage.walk(location))
     named = model.config.get("onnx_file_name")
     inner = _onnx_in(found, named if isinstance(named, str) and named else None, location)
     prefix = inner[: len(inner) - len(inner.rpartition("/")[2])]
     others = {relative: place for relative, place in found.items() if relative != inner}
     files = _onnx_files(others, prefix, found[inner], storage)
-    return ModelSource(SourceKind.ONNX_FOLDER, files, prefix + ONNX_MODEL, ONNX_MODEL if named else None)
+    name = ONNX_MODEL if named else None
+    main = prefix + ONNX_MODEL
+    return ModelSource(SourceKind.ONNX_FOLDER, files, main, name, (OnnxMain(main),))
 
 
 def _model_path(model: ModelConfig) -> str:
