@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from packhouse.schemas.accelerator import Accelerator
+from packhouse.schemas.checks import CheckState
 from packhouse.schemas.errors import Problem
 from packhouse.schemas.events import RunRef
 from packhouse.schemas.footprint import Metrics
@@ -62,6 +63,7 @@ def show_final(out: Console, final: FinalEvent) -> None:
         _show_problem(out, data.error)
     if data.packages:
         _show_packages(out, data.packages)
+        _show_checks(out, data.packages)
     show_ranking(out, data.candidates, data.left_out, everything=data.state is RunState.NOTHING_TO_PACKAGE)
     for warning in data.warnings:
         out.print(Text(f"warning: {warning}", style="yellow"))
@@ -93,6 +95,21 @@ def _show_packages(out: Console, packages: Sequence[PackageResult]) -> None:
     for package in packages:
         for warning in package.warnings:
             out.print(Text(f"warning: {package.type} {package.name}: {warning}", style="yellow"))
+
+
+def _show_checks(out: Console, packages: Sequence[PackageResult]) -> None:
+    """What trying the models has shown, once for all packages: most say the same."""
+    seen = {(check.rank, check.verdict): check for package in packages for check in package.checks}
+    passed = {rank for rank, verdict in seen if verdict.state is CheckState.PASSED}
+    if passed:
+        out.print(Text(f"{len(passed)} of {len({rank for rank, _ in seen})} models tried, and passed", style="green"))
+    for check in sorted(seen.values(), key=lambda check: check.rank):
+        if check.verdict.state is not CheckState.PASSED:
+            word = str(check.verdict.state).replace("_", " ")
+            out.print(
+                Text(f"model {check.rank} ({check.accelerator}) {word}: {check.verdict.reason or ''}", style="yellow"),
+                soft_wrap=True,
+            )
 
 
 def _outcome(package: PackageResult) -> str:

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import PurePosixPath
 from typing import IO, Final, cast
 
 from packhouse.schemas.blob.address import BlobAddress
@@ -18,7 +19,7 @@ from packhouse.worker.storage.location import Location
 from packhouse.worker.storage.readable import Readable, read_full
 from packhouse.worker.storage.sink import Sink
 
-_ZIP: Final = "application/zip"
+_MEDIA_TYPES: Final = {".zip": "application/zip", ".html": "text/html; charset=utf-8"}
 
 
 class BlobDestination:
@@ -47,7 +48,12 @@ class BlobDestination:
     def published(self, *, needed: int, entries: int, confirm: Callable[[], None]) -> AbstractContextManager[Sink]:
         """See ``Destination``."""
         return published_blob(
-            self._blobs.clients, self._address, needed=needed, entries=entries, confirm=confirm, media_type=_ZIP
+            self._blobs.clients,
+            self._address,
+            needed=needed,
+            entries=entries,
+            confirm=confirm,
+            media_type=_MEDIA_TYPES[PurePosixPath(self._address.path).suffix],
         )
 
 
