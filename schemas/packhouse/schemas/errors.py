@@ -40,6 +40,7 @@ class ErrorCode(StrEnum):
     # The package
     PACKAGING_TYPE_UNAVAILABLE = "packaging_type_unavailable"
     MLFLOW_UNAVAILABLE = "mlflow_unavailable"
+    MLFLOW_UNSUPPORTED = "mlflow_unsupported"
     DESTINATION_UNWRITABLE = "destination_unwritable"
     DESTINATION_TAKEN = "destination_taken"
     DISK_FULL = "disk_full"
