@@ -12,6 +12,8 @@ import pytest
 import requests
 from support.azure import AzureStandIn
 
+from packhouse.worker.azure.assets import AssetKind, Assets, NewAsset
+
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.storage.blob import BlobServiceClient, ContainerClient
@@ -151,6 +153,32 @@ def test_a_path_that_is_not_there_is_refused(ml: MLClient, azure: AzureStandIn) 
     assert refused.value.status_code == 400
     with pytest.raises(HttpResponseError, match="not found in storage"):
         ml.data.create_or_update(data_asset(azure, "assets/on"))
+
+
+def test_an_mlflow_model_without_its_mlmodel_and_an_unknown_type_are_refused(
+    ml: MLClient, azure: AzureStandIn, blobs: BlobServiceClient, uploaded: str
+) -> None:
+    from azure.core.exceptions import HttpResponseError
+
+    with pytest.raises(HttpResponseError, match="holds a file MLmodel"):
+        ml.models.create_or_update(model(azure, uploaded, type="mlflow_model"))
+    with pytest.raises(HttpResponseError, match="'onnx_model' is no modelType"):
+        ml.models.create_or_update(model(azure, uploaded, type="onnx_model"))
+    blobs.get_container_client(azure.container).upload_blob(f"{uploaded}/MLmodel", b"{}")
+    assert ml.models.create_or_update(model(azure, uploaded, type="mlflow_model")).type == "mlflow_model"
+
+
+@pytest.mark.parametrize(
+    ("kind", "mlflow", "type_there"),
+    [("models", True, "mlflow_model"), ("models", False, "custom_model"), ("data", True, "uri_folder")],
+)
+def test_only_a_model_in_the_mlflow_format_is_registered_as_one(
+    ml: MLClient, azure: AzureStandIn, blobs: BlobServiceClient, uploaded: str, kind: str, mlflow: bool, type_there: str
+) -> None:
+    blobs.get_container_client(azure.container).upload_blob(f"{uploaded}/MLmodel", b"{}")
+    asset = NewAsset(AssetKind(kind), "bert_cpu-cpu_1", "1", reference(azure, uploaded), mlflow=mlflow)
+    Assets(ml, azure.workspace).register(asset)
+    assert getattr(ml, kind).get(asset.name, "1").type == type_there
 
 
 def test_what_is_not_there_is_not_found(ml: MLClient, azure: AzureStandIn) -> None:

@@ -37,6 +37,8 @@ class NewAsset:
     description: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
+    mlflow: bool = False
+    """Whether the folder is in the MLflow format. Of models only: the workspace then can serve it as it is."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,10 @@ def _entity(asset: NewAsset) -> Any:
     from azure.ai.ml.constants import AssetTypes
     from azure.ai.ml.entities import Data, Model
 
-    make, kind = (Model, AssetTypes.CUSTOM_MODEL) if asset.kind is AssetKind.MODEL else (Data, AssetTypes.URI_FOLDER)
+    if asset.kind is AssetKind.MODEL:
+        make, kind = Model, AssetTypes.MLFLOW_MODEL if asset.mlflow else AssetTypes.CUSTOM_MODEL
+    else:
+        make, kind = Data, AssetTypes.URI_FOLDER
     return make(
         name=asset.name,
         version=asset.version,

@@ -230,6 +230,13 @@ class Arm:
             raise Refused(400, "UserError", str(refused)) from refused
         if not self._blobs.exists(account, container, path):
             raise Refused(400, kind.missing, f"The asset path {uri} was not found in storage.")
+        wanted = kind.holding.get(str(properties.get(kind.type)))
+        if wanted is None:
+            raise Refused(400, "UserError", f"{properties.get(kind.type)!r} is no {kind.type} that there is.")
+        if wanted and not self._blobs.exists(account, container, f"{path.rstrip('/')}/{wanted}"):
+            raise Refused(
+                400, "UserError", f"An asset of type {properties[kind.type]} holds a file {wanted}; {uri} has none."
+            )
         assets = self._assets[workspace.name, kind.collection]
         with assets.lock:
             before = assets.get(name, version)

@@ -35,6 +35,8 @@ class Kind:
     container_type: str = ""
     always: Mapping[str, Any] = field(default_factory=dict)
     """Fields that are in every answer."""
+    holding: Mapping[str, str] = field(default_factory=dict)
+    """Every type that there is, with the file that an asset of it holds at least, or nothing."""
 
 
 KINDS: Final = (
@@ -47,6 +49,7 @@ KINDS: Final = (
         "modelType",
         "ModelAssetPathNotFoundInStorage",
         always={"flavors": {}, "isArchived": False, "isAnonymous": False},
+        holding={"custom_model": "", "mlflow_model": "MLmodel", "triton_model": ""},
     ),
     Kind(
         "data",
@@ -58,6 +61,7 @@ KINDS: Final = (
         "DataAssetPathNotFoundInStorage",
         container_type="dataType",
         always={"isArchived": False, "isAnonymous": False},
+        holding={"uri_file": "", "uri_folder": "", "mltable": "MLTable"},
     ),
 )
 
