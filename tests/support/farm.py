@@ -43,6 +43,7 @@ def quick(url: str, namespace: str, root: Path) -> Settings:
         sweep_seconds=0.3,
         retry_seconds=0.1,
         soft_shutdown_seconds=3,
+        runtime_source="off",
     )
 
 
@@ -101,6 +102,7 @@ class Farm:
             "PACKHOUSE_SWEEP_SECONDS": str(settings.sweep_seconds),
             "PACKHOUSE_RETRY_SECONDS": str(settings.retry_seconds),
             "PACKHOUSE_SOFT_SHUTDOWN_SECONDS": str(settings.soft_shutdown_seconds),
+            "PACKHOUSE_RUNTIME_SOURCE": settings.runtime_source,
             "PACKHOUSE_FAULT_DIR": str(self.faults),
             **self.extra,
         }

@@ -15,7 +15,8 @@ def settings_table() -> str:
     """Every setting of a worker with its default."""
     rows = ["| variable | default | what it is |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "none" if field.default in ((), None) else f"`{field.default}`"
+        value = ";".join(field.default) if isinstance(field.default, tuple) else field.default
+        default = "none" if value in ("", None) else f"`{value}`"
         rows.append(f"| `PACKHOUSE_{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows) + "\n"
 

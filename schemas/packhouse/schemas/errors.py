@@ -46,6 +46,7 @@ class ErrorCode(StrEnum):
     DISK_FULL = "disk_full"
     STORAGE_ERROR = "storage_error"
     PACKAGE_INVALID = "package_invalid"
+    RUNTIME_UNAVAILABLE = "runtime_unavailable"
     # Azure
     WORKSPACE_UNKNOWN = "workspace_unknown"
     WORKSPACE_FORBIDDEN = "workspace_forbidden"

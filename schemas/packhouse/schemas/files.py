@@ -6,7 +6,7 @@ packaging documentation gives them; ``model_info.json`` and ``manifest.json`` ar
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, RootModel
 
@@ -25,6 +25,8 @@ METRICS: Final = "metrics.json"
 MODEL_INFO: Final = "model_info.json"
 CANDIDATES: Final = "CandidateModels"
 ONNX_MODEL: Final = "model.onnx"
+RUNTIME_PACKAGES: Final = "ONNXRuntimePackages"
+RUNTIME_LOCK: Final = "packages.lock.json"
 
 
 class _File(Document):
@@ -109,6 +111,42 @@ class Unavailable(Document):
 
     what: str
     reason: str
+
+
+class LockedTarget(Document):
+    """A platform and Python version that a wheel is packed for."""
+
+    platform: str
+    """As in the worker's settings, such as ``linux_x86_64``."""
+    python: str
+    """Such as ``3.11``."""
+
+
+class LockedFile(Document):
+    """A runtime package in the folder ``ONNXRuntimePackages``."""
+
+    kind: Literal["python", "nuget"]
+    name: str
+    """Of the distribution or NuGet package."""
+    version: str
+    file: str
+    """Path below ``ONNXRuntimePackages``."""
+    size: int
+    sha256: str
+    dependency: bool
+    """Whether it is there because another of the files needs it."""
+    targets: list[LockedTarget]
+    """What a wheel is for; empty for a NuGet package."""
+    execution_providers: list[str]
+    """Whose candidates it is for."""
+
+
+class RuntimeLock(Document):
+    """``packages.lock.json``: every runtime package of the folder, by file."""
+
+    format: int = 1
+    files: list[LockedFile]
+    unavailable: list[Unavailable]
 
 
 class Manifest(Document):

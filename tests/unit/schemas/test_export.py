@@ -100,6 +100,19 @@ EXAMPLES: dict[str, list[Any]] = {
             "files": [{"path": "models_rank.json", "size": 2, "sha256": "0" * 64}], "left_out": [], "unavailable": [],
         }
     ],
+    "runtime-lock": [
+        {
+            "files": [
+                {
+                    "kind": "python", "name": "onnxruntime", "version": "1.20.1", "size": 2, "sha256": "0" * 64,
+                    "file": "python/onnxruntime-1.20.1-cp311-cp311-win_amd64.whl", "dependency": False,
+                    "targets": [{"platform": "win_amd64", "python": "3.11"}],
+                    "execution_providers": ["CPUExecutionProvider"],
+                }
+            ],
+            "unavailable": [{"what": "onnxruntime-gpu 1.20.1", "reason": "there is no such wheel"}],
+        }
+    ],
 }  # fmt: skip
 EXAMPLES["status-event"] = [
     *EXAMPLES["packaging-accepted"], *EXAMPLES["packaging-rejected"], *EXAMPLES["packaging-completed"],

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from packhouse.schemas.errors import ErrorCode, explain, invalid
@@ -15,6 +15,7 @@ from packhouse.schemas.keys import DEFAULT_NAMESPACE
 from packhouse.schemas.paths import PathMap
 
 _MIB = 1024 * 1024
+_GIB = 1024 * _MIB
 _ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}/(\*|\$?[a-z0-9-]{3,63})")
 
 
@@ -96,6 +97,61 @@ class Settings(BaseSettings):
     azure_default_version: Literal["1", "auto"] = Field(
         default="1", description="Version of assets whose packaging config gives none; auto is the next free number."
     )
+
+    runtime_folder: Annotated[str, StringConstraints(pattern=r"^/")] | None = Field(
+        default=None, description="Folder with wheels and NuGet packages, for sites without a network."
+    )
+    runtime_source: Literal["index", "folder", "off"] = Field(
+        default="index",
+        description="Where runtime packages come from: index (pip's own and PACKHOUSE_NUGET_INDEX), folder "
+        "(PACKHOUSE_RUNTIME_FOLDER), or off for none at all.",
+    )
+    runtime_missing: Literal["warn", "fail"] = Field(
+        default="warn", description="Whether a runtime package that cannot be had is a warning or fails the package."
+    )
+    runtime_platforms: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{3,60}$")], ...], NoDecode
+    ] = Field(
+        default=("linux_x86_64",),
+        description="Platforms to have wheels for, separated by semicolons: linux_x86_64, linux_aarch64, win_amd64, "
+        "win_arm64, macosx_arm64, macosx_x86_64, or a platform tag of wheels.",
+    )
+    runtime_pythons: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^3\.\d{1,2}$")], ...], NoDecode] = (
+        Field(default=("3.11",), description="Python versions to have wheels for, separated by semicolons.")
+    )
+    runtime_dependencies: bool = Field(
+        default=False,
+        description="Whether what the runtime packages need is packed too, so that they install without a network.",
+    )
+    runtime_seconds: float = Field(default=600.0, ge=1, description="How long fetching one runtime package may take.")
+    runtime_file_bytes: int = Field(default=4 * _GIB, ge=1024, description="Largest runtime package that is fetched.")
+    nuget_index: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+/\S*$")] | None = Field(
+        default=None,
+        description="Address of the service index (index.json) of a NuGet v3 feed; none, no NuGet packages.",
+    )
+    nuget_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Hosts besides its own that the NuGet feed may send to, separated by semicolons."
+    )
+    cache_dir: Annotated[str, StringConstraints(pattern=r"^/")] | None = Field(
+        default=None,
+        description="Folder where what was fetched is kept for other packages; it may be shared by workers. "
+        "Default: packhouse in the user's cache folder.",
+    )
+    cache_bytes: int = Field(
+        default=10 * _GIB, ge=0, description="How much is kept there; what was not used for longest goes first."
+    )
+
+    @field_validator("runtime_platforms", "runtime_pythons", "nuget_hosts", mode="before")
+    @classmethod
+    def _split_list(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(";")))) if isinstance(value, str) else value
+
+    @field_validator("runtime_source")
+    @classmethod
+    def _folder_is_named(cls, value: str, info: ValidationInfo) -> str:
+        if value == "folder" and not info.data.get("runtime_folder"):
+            raise ValueError("folder needs PACKHOUSE_RUNTIME_FOLDER")
+        return value
 
     @field_validator("roots", mode="before")
     @classmethod

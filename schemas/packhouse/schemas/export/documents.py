@@ -7,7 +7,15 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from packhouse.schemas.events import RunFinished, RunFinishedByReference
-from packhouse.schemas.files import Configurations, InferenceConfig, Manifest, MetricsFile, ModelInfo, ModelsRank
+from packhouse.schemas.files import (
+    Configurations,
+    InferenceConfig,
+    Manifest,
+    MetricsFile,
+    ModelInfo,
+    ModelsRank,
+    RuntimeLock,
+)
 from packhouse.schemas.packaging import PACKAGING_CONFIGS
 from packhouse.schemas.ranking import Ranking
 from packhouse.schemas.status import (
@@ -45,6 +53,7 @@ DOCUMENTS: Final[dict[str, TypeAdapter[Any]]] = {
     "metrics": TypeAdapter(MetricsFile),
     "model-info": TypeAdapter(ModelInfo),
     "manifest": TypeAdapter(Manifest),
+    "runtime-lock": TypeAdapter(RuntimeLock),
 }
 """Name to reader of every document."""
 

@@ -42,6 +42,8 @@ class CachedFile:
     sha256: str
     """64 hexadecimal digits."""
     size: int
+    origin: str
+    """What it is, as ``runtimes.store`` spells it: enough to fetch it again where the cache has it no more."""
 
 
 Entry: TypeAlias = Made | ModelFile | CachedFile
