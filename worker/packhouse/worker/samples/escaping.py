@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9 _.,:;=+\-/(){}\[\]<>!#$%&@^|~']")
+_MARKUP: Final = frozenset("\\`*_{}[]<>#|~&$!")
 _LONGEST: Final = 120
 """Characters of a name that is shown to people."""
 
@@ -40,6 +41,19 @@ def markdown(text: str) -> str:
     fence = "`" * (longest + 1)
     room = " " if not shown.strip() or shown.startswith(("`", " ")) or shown.endswith(("`", " ")) else ""
     return f"{fence}{room}{shown}{room}{fence}"
+
+
+def plain(text: str) -> str:
+    """A sentence of ours for Markdown, which may quote what a model is called: no markup, no HTML, one line."""
+    shown = " ".join(text.split())
+    return "".join(
+        f"\\{character}"
+        if character in _MARKUP
+        else character
+        if character.isprintable()
+        else "\N{REPLACEMENT CHARACTER}"
+        for character in shown
+    )
 
 
 def short(text: str) -> str:

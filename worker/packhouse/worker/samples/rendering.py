@@ -42,7 +42,7 @@ def _walk(folder: Traversable, into: str) -> Iterator[tuple[str, Traversable]]:
         path = f"{into}/{each.name}"
         if each.is_dir():
             yield from _walk(each, path)
-        elif not each.name.endswith(".pyc"):
+        else:
             yield path, each
 
 
@@ -59,6 +59,7 @@ def _made_environment() -> Environment:
         "cpp": escaping.cpp,
         "cs": escaping.csharp,
         "md": escaping.markdown,
+        "plain": escaping.plain,
         "short": escaping.short,
         "type": describing.type_text,
     }
