@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from packhouse.schemas.base import is_absolute, is_url
 from packhouse.schemas.errors import ErrorCode, PermanentError
 
 _SEPARATORS = re.compile(r"[\\/]+")
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def is_windows(path: str) -> bool:
@@ -30,6 +31,39 @@ def components(path: str) -> tuple[str, ...]:
         else tuple(part for part in path.split("/") if part)
     )
     return tuple(part.lower() for part in parts) if is_windows(path) else parts
+
+
+def inside(path: str) -> str | None:
+    """A relative path, of Windows or not, with plain forward slashes; None where it leads out of its folder.
+
+    Law: what comes back has no empty component, no ``.``, no ``..`` and no drive.
+    """
+    parts: list[str] = []
+    path = path.replace("\\", "/")
+    if path.startswith("/"):
+        return None
+    for part in path.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    plain = "/".join(parts)
+    return None if not plain or _DRIVE.match(plain) else plain
+
+
+def relative_to(path: str, folder: str) -> str | None:
+    """Where an absolute path lies below an absolute folder, with forward slashes and not encoded; empty for the folder.
+
+    None where it lies elsewhere, or goes up and down on its way.
+    """
+    if not PathRule(folder, folder).applies_to(path):
+        return None
+    rest = _rest(path, len(components(folder)))
+    if path.startswith("https://"):
+        rest = [unquote(part) for part in rest]
+    return None if {".", ".."} & set(rest) else "/".join(rest)
 
 
 def _rest(path: str, count: int) -> list[str]:

@@ -95,6 +95,7 @@ def test_models_with_external_data_and_of_other_formats_are_sound(farm, model: M
     other = farm.root / "ir"
     other.mkdir()
     (other / "model.xml").write_text("<net/>")
+    (other / "model.bin").write_bytes(b"weights")
     path, _ = farm.pour(
         farm.made_up(
             {"model_path": farm.engine_path(beside)},

@@ -60,9 +60,9 @@ def test_all_files_of_an_onnx_folder_travel_along(storage: Storage) -> None:
 
 def test_the_only_onnx_file_of_a_folder_needs_no_name(storage: Storage) -> None:
     storage.put_onnx("out/m.onnx")
-    storage.put("out/genai_config.json")
+    storage.put("out/tokenizer.json")
     source = storage.find("/engine/out")
-    assert layout(source) == {"genai_config.json": "out/genai_config.json", "model.onnx": "out/m.onnx"}
+    assert layout(source) == {"model.onnx": "out/m.onnx", "tokenizer.json": "out/tokenizer.json"}
     assert source.onnx_file_name is None
 
 
@@ -86,7 +86,7 @@ def test_an_onnx_file_name_that_leads_out_of_the_folder_is_forbidden(storage: St
         assert refusal(storage, "/engine/out", onnx_file_name=name).code is ErrorCode.PATH_FORBIDDEN
 
 
-@pytest.mark.parametrize("kind", ["PyTorchModel", "HfModel", "openvinomodel", "SomethingNew"])
+@pytest.mark.parametrize("kind", ["PyTorchModel", "HfModel", "tensorflowmodel", "SomethingNew"])
 def test_other_models_are_packaged_as_they_are(storage: Storage, kind: str) -> None:
     storage.put("out/config.json")
     storage.put("out/sub/weights.safetensors")

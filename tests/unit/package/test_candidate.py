@@ -83,7 +83,7 @@ def event(config: dict[str, Any], **node: Any) -> tuple[FinishedRun, Ranking]:
 
 def source(main: str = "model.onnx") -> ModelSource:
     files = (SourceFile("model.onnx", Location("/w/m.onnx", "/e/m.onnx"), 10, "1"),)
-    return ModelSource(SourceKind.ONNX_FILE, files, main)
+    return ModelSource(SourceKind.ONNX_FILE, files, main, places=((("model_path",), main),))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from packhouse.schemas.blob.blocks import BlockSender, block_size
 from packhouse.schemas.blob.failures import asking, code_of, failure, lost_race, status_of
 from packhouse.schemas.errors import ErrorCode, PermanentError, TransientError
-from packhouse.schemas.onnx import RandomAccess
+from packhouse.schemas.protobuf import RandomAccess
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from packhouse.schemas.events import FinishedRun
 from packhouse.schemas.files import (
@@ -22,6 +23,7 @@ from packhouse.schemas.files import (
     RankEntry,
 )
 from packhouse.schemas.footprint import Metrics, ModelConfig, Node
+from packhouse.schemas.modelpaths import KeyPath, replaced
 from packhouse.schemas.ranking import RankedCandidate, Ranking
 from packhouse.worker.models.source import ModelSource
 from packhouse.worker.package.inference import inference_config
@@ -29,7 +31,7 @@ from packhouse.worker.package.jsontext import json_bytes, plain
 from packhouse.worker.package.scrub import Scrubber
 from packhouse.worker.package.tree import Made, ModelFile, PackageTree
 
-_ONNX_FILE_NAME: Final = "onnx_file_name"
+_INFERENCE_SETTINGS: Final = "inference_settings"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def candidates_of(
         model = lineage[-1].model
         if model is None:
             raise ValueError(f"{ranked.model_id} is ranked and has no model")
-        key = json_bytes([model.kind, model.config.get("model_path"), model.config.get(_ONNX_FILE_NAME)])
+        key = json_bytes([model.kind, _without_settings(model.config)])
         if key not in found:
             found[key] = find(model)
         yield Candidate(ranked, model, lineage, found[key])
@@ -86,6 +88,8 @@ def candidate_folder(candidate: Candidate, scrub: Scrubber, prefix: str) -> Cand
     entries = PackageTree()
     for file in candidate.source.files:
         entries.add(base + file.relative, ModelFile(file.location, file.size, file.mark))
+    for file in candidate.source.made:
+        entries.add(base + file.relative, Made(json_bytes(scrub.json(json.loads(file.data)))))
     model = _model_config(candidate, base)
     info = ModelInfo(
         rank=ranked.rank,
@@ -97,7 +101,7 @@ def candidate_folder(candidate: Candidate, scrub: Scrubber, prefix: str) -> Cand
         lineage=[PassStep(model_id=node.model_id, from_pass=node.from_pass) for node in candidate.lineage],
         model=model,
         metrics=ranked.metrics,
-        files=sorted(file.relative for file in candidate.source.files),
+        files=candidate.source.paths,
     )
     documents: dict[str, BaseModel] = {
         CONFIGURATIONS: Configurations({node.model_id: node.pass_run_config for node in candidate.lineage}),
@@ -121,6 +125,15 @@ def _lineage(nodes: Mapping[str, Node], model_id: str) -> tuple[Node, ...]:
     return tuple(reversed(line))
 
 
+def _without_settings(config: Any) -> Any:
+    """What says where a model lies: two models may differ in nothing but how they are opened."""
+    if isinstance(config, list):
+        return [_without_settings(item) for item in config]
+    if isinstance(config, dict):
+        return {key: _without_settings(item) for key, item in config.items() if key != _INFERENCE_SETTINGS}
+    return config
+
+
 def _input_metrics(candidate: Candidate) -> Metrics | None:
     first = candidate.lineage[0]
     return first.metrics if first.is_input else None
@@ -128,9 +141,9 @@ def _input_metrics(candidate: Candidate) -> Metrics | None:
 
 def _model_config(candidate: Candidate, base: str) -> ModelConfig:
     """The engine's config, naming the model as it lies in the package: an engine can open the package by it."""
-    config = dict(candidate.model.config)
-    main = candidate.source.main
-    config["model_path"] = base + main if main else base.rstrip("/") or "."
-    if config.get(_ONNX_FILE_NAME):
-        config[_ONNX_FILE_NAME] = main.rpartition("/")[2]
-    return ModelConfig(type=candidate.model.type, config=config)
+    source = candidate.source
+    values: dict[KeyPath, JsonValue] = {
+        at: base + place if place else base.rstrip("/") or "." for at, place in source.places
+    }
+    values |= dict(source.names)
+    return ModelConfig(type=candidate.model.type, config=replaced(candidate.model.config, values))
