@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 
 from packhouse.schemas.keys import Keys
 from packhouse.worker import process
+from packhouse.worker.health import Health, Loop
 from packhouse.worker.intake.step import Intake
 from packhouse.worker.ledger import RANK_JOB, Wake
 from packhouse.worker.packagers.registry import QUEUES, RANKING_QUEUE
@@ -36,6 +37,8 @@ class PackhouseApp(Celery):
         self.conf.update(_configuration(settings))
         self.steps["worker"].add(Intake)
         self.steps["worker"].add(Recovery)
+        self.steps["worker"].add(Health)
+        self.steps["consumer"].add(Loop)
 
     def wake(self, wake: Wake) -> None:
         """Send a wake-up call."""

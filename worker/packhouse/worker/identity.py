@@ -31,7 +31,7 @@ class Identity:
     def of_worker(cls, name: str) -> Self:
         """The identity of a worker that starts now, in its main process."""
         main = process_mark(os.getpid())
-        return cls(uuid.uuid4().hex, name, _place(), main, f"{main} {main}")
+        return cls(uuid.uuid4().hex, name, place(), main, f"{main} {main}")
 
     def here(self) -> Identity:
         """The identity of this process of the worker."""
@@ -59,7 +59,7 @@ def _start_time(pid: int) -> str:
     return "gone" if state in ("Z", "X") else fields[18]
 
 
-def _place() -> str:
+def place() -> str:
     """Host, boot and process-id namespace: within these, a process id says which process."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):

@@ -87,6 +87,7 @@ class Recovery(ThreadStep):
         pause = 0.0
         while not stop.wait(pause):
             pause = settings.sweep_seconds
+            self.turn()
             try:
                 ledger.beat(context.identity, max(5.0, 4 * settings.sweep_seconds))
                 healthy_since = healthy_since or time.monotonic()

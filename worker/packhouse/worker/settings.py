@@ -74,6 +74,17 @@ class Settings(BaseSettings):
     soft_shutdown_seconds: float = Field(
         default=20.0, ge=0, description="How long a stopping worker lets its packages finish before it hands them back."
     )
+    run_dir: str | None = Field(
+        default=None,
+        description="Folder in which workers tell `packhouse health` how they are; `packhouse-UID` among the temporary "
+        "files where none is given.",
+    )
+    health_seconds: float = Field(
+        default=60.0, ge=1, description="How long the main loop or a thread of a worker may hang until it is not alive."
+    )
+    health_server_seconds: float = Field(
+        default=600.0, ge=1, description="How long a worker may be without the server until it is not alive."
+    )
     azure_workspaces: Annotated[tuple[AzureMLWorkspace, ...], NoDecode] = Field(
         default=(),
         description="Azure ML workspaces that events may name, as subscription/resource_group/workspace, separated by "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from abc import abstractmethod
 from typing import Any, Final
 
@@ -20,11 +21,22 @@ class ThreadStep(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self._stop = threading.Event()
+        self.turned = time.monotonic()
+        """When the thread last showed that it does not hang."""
         self._thread = threading.Thread(target=lambda: self.run(self._stop), name=self.title, daemon=True)
 
     @abstractmethod
     def run(self, stop: threading.Event) -> None:
         """The work, until the event is set."""
+
+    def turn(self) -> None:
+        """To be called by the thread, often: it works, or waits as it should."""
+        self.turned = time.monotonic()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def start(self, parent: Any) -> None:  # noqa: ARG002 (Celery's signature)
         """Begin."""

@@ -15,7 +15,6 @@ USAGE: Final = 2
 PARTLY: Final = 3
 TIMED_OUT: Final = 4
 UNREACHABLE: Final = 5
-INTERRUPTED: Final = 130
 
 _OF_STATE: Final = {
     RunState.SUCCEEDED: SUCCEEDED,

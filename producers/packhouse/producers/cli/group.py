@@ -1,4 +1,7 @@
-"""The group of all commands. A command's module is imported when the command is called, not before."""
+"""The group of all commands. A command's module is imported when the command is called, not before.
+
+Nor is anything else that takes long to import: the probe of a worker comes through here every few seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from typing import Final
 
 import click
 
-from packhouse.producers.cli import exits
-from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError
-
 COMMANDS: Final = "packhouse.commands"
 TRACEBACK: Final = "PACKHOUSE_TRACEBACK"
+
+_FAILED: Final = 1
+_INTERRUPTED: Final = 130
 
 _IN_A_LINE: Final[Mapping[str, str]] = {
     "up": "Run the whole stack on this machine.",
@@ -24,6 +27,7 @@ _IN_A_LINE: Final[Mapping[str, str]] = {
     "rank": "Rank the candidates of an Olive run, packaging nothing.",
     "verify": "Check a package: structure, digests, models.",
     "doctor": "Check what a worker needs: server, storage, Azure.",
+    "health": "Say whether a worker is alive, or ready: for probes.",
     "gc": "Remove folders of assets that nothing registered refers to.",
 }
 """What each command does, here and not in its module: the list of commands is shown without importing them."""
@@ -43,6 +47,8 @@ class LazyGroup(click.Group):
             try:
                 return entry.load()
             except ImportError as error:
+                from packhouse.schemas.errors import ErrorCode, PermanentError
+
                 raise PermanentError(
                     ErrorCode.CONFIGURATION_INVALID,
                     f"packhouse {cmd_name} is not installed whole: {error}.",
@@ -80,23 +86,30 @@ def run(arguments: Sequence[str] | None = None) -> int:
         status = packhouse.main(
             args=None if arguments is None else list(arguments), prog_name="packhouse", standalone_mode=False
         )
-    except PackhouseError as error:
-        exits.show(error)
-        return exits.of_error(error)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        return exits.INTERRUPTED
+        return _INTERRUPTED
     except BrokenPipeError:
         # The reader of the output has gone (| head): nothing is left to say, nor to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.FAILED
+        return _FAILED
     except Exception as error:  # noqa: BLE001 - the last line of defence: a defect is reported as one
-        if os.environ.get(TRACEBACK):
-            traceback.print_exc()
-        click.echo(f"error [{ErrorCode.INTERNAL_ERROR}]: {type(error).__name__}: {error}", err=True)
-        click.echo(f"fix: This is a defect of Packhouse: report it with what {TRACEBACK}=1 shows.", err=True)
-        return exits.FAILED
-    return status if isinstance(status, int) else exits.SUCCEEDED
+        return _explain(error)
+    return status if isinstance(status, int) else 0
+
+
+def _explain(error: Exception) -> int:
+    from packhouse.producers.cli import exits
+    from packhouse.schemas.errors import ErrorCode, PackhouseError
+
+    if isinstance(error, PackhouseError):
+        exits.show(error)
+        return exits.of_error(error)
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    click.echo(f"error [{ErrorCode.INTERNAL_ERROR}]: {type(error).__name__}: {error}", err=True)
+    click.echo(f"fix: This is a defect of Packhouse: report it with what {TRACEBACK}=1 shows.", err=True)
+    return exits.FAILED

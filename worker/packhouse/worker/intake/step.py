@@ -35,6 +35,7 @@ class Intake(ThreadStep):
         joined = False
         took_over = 0.0
         while not stop.is_set():
+            self.turn()
             try:
                 if not joined:
                     reader.join()
@@ -42,7 +43,7 @@ class Intake(ThreadStep):
                 if time.monotonic() - took_over >= _TAKE_OVER_EVERY:
                     took_over = time.monotonic()
                     while reader.take_over() and not stop.is_set():
-                        pass
+                        self.turn()
                 reader.read(_BLOCK_MS)
             except ResponseError as error:
                 # NOGROUP: the stream was deleted under us, or the server came back without it.
