@@ -7,12 +7,14 @@ when they are taken, results are not kept, and nothing here retries.
 from __future__ import annotations
 
 import logging
-from typing import Any
+import sys
+from typing import Any, Final
 
 from celery import Celery, signals
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
+from packhouse.schemas.errors import PackhouseError
 from packhouse.schemas.keys import Keys
 from packhouse.worker import process
 from packhouse.worker.health import Health, Loop
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 RUN_FINISHED_TASK = "packhouse.run_finished"
 PACKAGE_TASK = "packhouse.package"
+
+_WRONG_SETTINGS: Final = 5
+"""Exit status, the same as that of the commands."""
 
 
 class PackhouseApp(Celery):
@@ -107,4 +112,14 @@ def _on_worker_shutdown(**_: Any) -> None:
 
 signals.worker_process_init.connect(process.die_with_parent)
 
-app = PackhouseApp(load())
+
+def _load() -> Settings:
+    """Wrong settings end the process: Celery would show them as a defect of this module."""
+    try:
+        return load()
+    except PackhouseError as error:
+        sys.stderr.write(f"error [{error.code}]: {error.message}\nfix: {error.fix}\n")
+        sys.exit(_WRONG_SETTINGS)
+
+
+app = PackhouseApp(_load())

@@ -13,6 +13,7 @@ from packhouse.schemas.errors import ErrorCode, explain, invalid
 from packhouse.schemas.events import AzureMLWorkspace
 from packhouse.schemas.keys import DEFAULT_NAMESPACE
 from packhouse.schemas.paths import PathMap
+from packhouse.worker.setting_files import settings_in_files
 
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
@@ -20,7 +21,7 @@ _ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}/(\*|\$?[a-z0-9-]{3,63})")
 
 
 class Settings(BaseSettings):
-    """Each setting is an environment variable, ``PACKHOUSE_`` and its name in capitals."""
+    """Each setting is an environment variable, ``PACKHOUSE_`` and its name in capitals, or lies in a file."""
 
     model_config = SettingsConfigDict(env_prefix="PACKHOUSE_", frozen=True, extra="ignore")
 
@@ -201,9 +202,13 @@ class Settings(BaseSettings):
 
 
 def load(**given: Any) -> Settings:
-    """The settings of the environment, those ``given`` put over them. Raises ``PermanentError`` where one is bad."""
+    """The settings of the environment and its files, those ``given`` put over them.
+
+    Raises ``PermanentError`` where one is bad.
+    """
+    values: dict[str, Any] = {**settings_in_files(Settings.model_fields, os.environ), **given}
     try:
-        settings = Settings(**given)
+        settings = Settings(**values)
     except ValidationError as error:
         complaints = [(f"PACKHOUSE_{field.upper()}", sentence) for field, sentence in explain(error)]
         raise invalid(

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from packhouse.schemas.errors import ErrorCode, PermanentError, TransientError
 from packhouse.worker.ledger import connect
+from packhouse.worker.setting_files import SECRETS_DIR
 from packhouse.worker.settings import Settings, load
 
 _REDIS_URL: Final = "PACKHOUSE_REDIS_URL"
@@ -40,7 +41,9 @@ def settings_of(data_dir: Path | None) -> Settings:
     A stack's settings become this process's environment: the Azure libraries look there too. Raises
     ``PermanentError``.
     """
-    if data_dir is not None or not os.environ.get(_REDIS_URL):
+    if data_dir is not None or not any(
+        os.environ.get(name) for name in (_REDIS_URL, f"{_REDIS_URL}_FILE", SECRETS_DIR)
+    ):
         path = (data_dir or Path(_DATA_DIR)) / _ENV_FILE
         try:
             lines = path.read_text("utf-8").splitlines()
