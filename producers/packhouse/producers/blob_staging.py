@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from packhouse.producers.staging import Models, Progress, Unit
+from packhouse.producers.models import Models, Unit
+from packhouse.producers.staging import Progress
 from packhouse.schemas.blob.address import BlobAddress
 from packhouse.schemas.blob.copying import copy
 from packhouse.schemas.blob.upload import upload

@@ -7,7 +7,7 @@ components, which may be composites again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
@@ -20,6 +20,12 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys and indices that lead from one JSON value to another inside it."""
 
 MODEL_PATH: Final = "model_path"
+SCRIPT_DIR: Final = "script_dir"
+"""A folder with the modules that a script needs: it may be any folder of the engine's user."""
+ONNX_FILE_NAME: Final = "onnx_file_name"
+EXTERNAL_INITIALIZERS: Final = "external_initializers_file_name"
+CONSTANT_INPUTS: Final = "constant_inputs_file_name"
+"""These three name files relative to the model's folder."""
 COMPONENTS: Final = "model_components"
 _COMPONENT_NAMES: Final = "model_component_names"
 _ATTRIBUTES: Final = "model_attributes"
@@ -40,9 +46,7 @@ class PathRole(StrEnum):
     """A file that travels with the model: a tokenizer, ``genai_config.json``."""
 
 
-_PARTS: Final = ("adapter_path", "model_script", "script_dir", "test_model_path")
-IN_FOLDER: Final = ("onnx_file_name", "external_initializers_file_name", "constant_inputs_file_name")
-"""Keys whose values are names relative to the model's folder."""
+_PARTS: Final = ("adapter_path", "model_script", SCRIPT_DIR, "test_model_path")
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,16 @@ class Component:
     config: Mapping[str, JsonValue]
 
 
-def paths_in(config: Mapping[str, Any]) -> Iterator[ConfigPath]:
-    """Every path in a model config, those of its components among them. Raises ``ValueError`` as ``components``."""
-    yield from _paths(config, (), 0)
+def models_in(type_: str, config: Mapping[str, Any]) -> Iterator[Component]:
+    """A model and, of a composite, every component at any depth, each after what it is part of.
+
+    Raises ``ValueError`` as ``components``, and for composites nested too deep.
+    """
+    yield from _models(Component("", type_, (), config), 0)
 
 
 def own_paths(config: Mapping[str, Any]) -> Iterator[ConfigPath]:
-    """The paths of a model config itself, without those of components."""
+    """Every path that a model config names itself: those of components stand in their own configs."""
     for key, role in ((MODEL_PATH, PathRole.MODEL), *((key, PathRole.PART) for key in _PARTS)):
         if (path := local_path(config.get(key))) is not None:
             yield ConfigPath((key,), role, path)
@@ -120,6 +127,24 @@ def components(config: Mapping[str, Any]) -> list[Component]:
     return found
 
 
+class _EveryName:
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def given_tensors(config: Mapping[str, Any]) -> Container[str]:
+    """The tensors of an ONNX model that a session is given beside it, from ``external_initializers_file_name``.
+
+    Olive leaves them external in the graph under a file name that means nothing, and lists them in the model's
+    attributes; every name is in what comes back where it lists none.
+    """
+    if not config.get(EXTERNAL_INITIALIZERS):
+        return ()
+    attributes = config.get(_ATTRIBUTES)
+    names = attributes.get("external_initializers") if isinstance(attributes, dict) else None
+    return names if isinstance(names, dict) else _EveryName()
+
+
 def replaced(config: Mapping[str, JsonValue], values: Mapping[KeyPath, JsonValue]) -> dict[str, JsonValue]:
     """The config with other values in these places. The one given stays as it is."""
     copy = _replaced(dict(config), values, ())
@@ -128,13 +153,12 @@ def replaced(config: Mapping[str, JsonValue], values: Mapping[KeyPath, JsonValue
     return copy
 
 
-def _paths(config: Mapping[str, Any], at: KeyPath, depth: int) -> Iterator[ConfigPath]:
+def _models(model: Component, depth: int) -> Iterator[Component]:
     if depth > _MAX_DEPTH:
         raise ValueError(f"composites are nested more than {_MAX_DEPTH} deep")
-    for each in own_paths(config):
-        yield ConfigPath((*at, *each.at), each.role, each.path)
-    for component in components(config):
-        yield from _paths(component.config, (*at, *component.at), depth + 1)
+    yield model
+    for each in components(model.config):
+        yield from _models(Component(each.name, each.type, (*model.at, *each.at), each.config), depth + 1)
 
 
 def _replaced(value: JsonValue, values: Mapping[KeyPath, JsonValue], at: KeyPath) -> JsonValue:

@@ -9,8 +9,9 @@ import posixpath
 from typing import Final
 
 from packhouse.schemas.errors import ErrorCode, PermanentError
+from packhouse.schemas.genai import GENAI_CONFIG, file_names, renamed
 from packhouse.schemas.paths import inside
-from packhouse.worker.models.genai import GENAI_CONFIG, file_names, read_config, renamed
+from packhouse.worker.models.genai import read_config
 from packhouse.worker.models.onnx import inspect
 from packhouse.worker.models.parts import OnnxMain, SourceFile
 from packhouse.worker.models.source_layout import Layout

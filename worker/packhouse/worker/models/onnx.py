@@ -40,13 +40,6 @@ class OnnxModel:
     """What made its EPContext nodes, each once, sorted; empty text where a node does not say."""
 
 
-class EveryName:
-    """Holds every name."""
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-
 def inspect(location: Location, storage: Storage, *, given: Container[str] = ()) -> OnnxModel:
     """Look at an ONNX file and at every file that it refers to, without reading a weight.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from packhouse.schemas.footprint import ModelConfig
+from packhouse.schemas.modelpaths import COMPONENTS, models_in
 from packhouse.worker.models.described import Described
 from packhouse.worker.models.genai_layout import bring_genai_along
 from packhouse.worker.models.parts import MadeFile, ModelSource, OnnxMain, SourceFile, SourceKind
@@ -27,7 +28,12 @@ def find(model: ModelConfig, locate: Callable[[str], Location], storage: Storage
 
     Raises ``PermanentError`` with the code that fits, and ``TransientError`` where the storage does not answer.
     """
+    described = Described(model.type, model.config)
+    try:
+        list(models_in(model.type, model.config))
+    except ValueError as error:
+        raise described.unsupported(f"is described in a way that makes no sense ({error})", field=COMPONENTS) from error
     layout = Layout(locate, storage)
-    kind, main = lay_model(layout, Described(model.type, model.config))
+    kind, main = lay_model(layout, described)
     bring_genai_along(layout)
     return layout.source(kind, main)

@@ -27,10 +27,7 @@ def lay_components(layout: Layout, model: Described, lay_model: Callable[[Layout
     Components share a folder where the composite's ``model_path`` holds them (Olive 0.13), or where several name one
     folder: they may share weights there, and a ``genai_config.json`` names them by the names that they have.
     """
-    try:
-        parts = components(model.config)
-    except ValueError as error:
-        raise model.unsupported(f"is described in a way that makes no sense ({error})", field=COMPONENTS) from error
+    parts = components(model.config)
     if not parts:
         raise model.unsupported("is made of several models but names none", field=COMPONENTS)
     own = _folder(layout, model.config)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.files import ONNX_MODEL
-from packhouse.schemas.modelpaths import MODEL_PATH
+from packhouse.schemas.genai import GENAI_CONFIG, file_names
+from packhouse.schemas.modelpaths import (
+    CONSTANT_INPUTS,
+    EXTERNAL_INITIALIZERS,
+    MODEL_PATH,
+    ONNX_FILE_NAME,
+    given_tensors,
+)
 from packhouse.schemas.paths import inside
 from packhouse.worker.models.described import Described
-from packhouse.worker.models.genai import GENAI_CONFIG, names_file
-from packhouse.worker.models.onnx import EveryName, inspect
+from packhouse.worker.models.genai import read_config
+from packhouse.worker.models.onnx import inspect
 from packhouse.worker.models.parts import OnnxMain
 from packhouse.worker.models.source_layout import Layout
 from packhouse.worker.storage.failures import forbidden, said
 from packhouse.worker.storage.location import Location
-
-ONNX_FILE_NAME: Final = "onnx_file_name"
-_INITIALIZERS: Final = "external_initializers_file_name"
-_CONSTANTS: Final = "constant_inputs_file_name"
 
 
 def lay_onnx(layout: Layout, model: Described, location: Location, *, folder: bool) -> str:
@@ -35,7 +38,7 @@ def lay_onnx(layout: Layout, model: Described, location: Location, *, folder: bo
     else:
         found, inner = {location.name: location}, location.name
     below = inner[: len(inner) - len(inner.rpartition("/")[2])]
-    onnx = inspect(found[inner], layout.storage, given=_given(model.config))
+    onnx = inspect(found[inner], layout.storage, given=given_tensors(model.config))
     main = model.prefix + below + ONNX_MODEL
     layout.put_onnx(model.prefix + below, ONNX_MODEL, onnx)
     for relative, place in found.items():
@@ -64,7 +67,7 @@ def lay_onnx_where_it_is(layout: Layout, model: Described, place: str, location:
         base, home = place[: len(place) - len(location.name)], location.parent
         inner = location.name
     main = base + inner
-    onnx = inspect(layout.files[main].location, layout.storage, given=_given(model.config))
+    onnx = inspect(layout.files[main].location, layout.storage, given=given_tensors(model.config))
     name = main.rpartition("/")[2]
     layout.put_onnx(main[: len(main) - len(name)], name, onnx)
     layout.places[model.key(MODEL_PATH)] = place
@@ -78,22 +81,10 @@ def named_in(config: Mapping[str, Any]) -> str | None:
     return named if isinstance(named, str) and named else None
 
 
-def _given(config: Mapping[str, Any]) -> Container[str]:
-    """The tensors that come with ``external_initializers_file_name``: Olive leaves them a file name that means nothing.
-
-    Olive lists their names in the model's attributes.
-    """
-    if not config.get(_INITIALIZERS):
-        return ()
-    attributes = config.get("model_attributes")
-    names = attributes.get("external_initializers") if isinstance(attributes, dict) else None
-    return names if isinstance(names, dict) else EveryName()
-
-
 def _extra(layout: Layout, model: Described, folder: Location, prefix: str) -> tuple[str | None, str | None]:
     """The files of initializers and of constant inputs that a config names relative to the model's folder: laid out."""
     places: list[str | None] = []
-    for key in (_INITIALIZERS, _CONSTANTS):
+    for key in (EXTERNAL_INITIALIZERS, CONSTANT_INPUTS):
         named = model.config.get(key)
         if not isinstance(named, str) or not named:
             places.append(None)
@@ -108,7 +99,7 @@ def _is_generative(layout: Layout, folder: Location, name: str) -> bool:
     """Whether a ``genai_config.json`` beside an ONNX file names it: the folder is the model then."""
     try:
         with layout.storage.open_file(folder.child(GENAI_CONFIG)) as file:
-            return names_file(file, name)
+            return name in [inside(each) for each in file_names(read_config(file))]
     except PermanentError as error:
         if error.code is ErrorCode.MODEL_MISSING:
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from packhouse.schemas.modelpaths import ConfigPath, PathRole, own_paths
+from packhouse.schemas.modelpaths import SCRIPT_DIR, ConfigPath, PathRole, own_paths
 from packhouse.schemas.paths import relative_to
 from packhouse.worker.models.described import Described
 from packhouse.worker.models.source_layout import Layout
@@ -12,8 +12,7 @@ from packhouse.worker.storage.failures import forbidden, said
 from packhouse.worker.storage.location import Location
 
 _ADAPTER: Final = "adapter_path"
-_SCRIPTS: Final = "script_dir"
-_FOLDERS: Final = {_ADAPTER: "adapter", _SCRIPTS: "scripts", "test_model_path": "test_model"}
+_FOLDERS: Final = {_ADAPTER: "adapter", SCRIPT_DIR: "scripts", "test_model_path": "test_model"}
 
 
 def lay_parts(layout: Layout, model: Described, folder: Location | None) -> None:
@@ -51,7 +50,7 @@ def _lay(layout: Layout, model: Described, each: ConfigPath, folder: Location | 
     place = (model.prefix + name).rstrip("/") if within is not None else layout.free(model.prefix + name)
     for relative, file in layout.walk(location).items():
         # What lies in the model's folder may have its place already, and another name there.
-        if key == _SCRIPTS and not relative.endswith(".py"):
+        if key == SCRIPT_DIR and not relative.endswith(".py"):
             continue
         if within is None or layout.place_of(file, model.prefix) is None:
             layout.open(f"{place}/{relative}" if place else relative, file)
