@@ -18,7 +18,7 @@ from packhouse.producers import StatusFeed, publish
 from packhouse.producers.olive import read_output_dir
 from packhouse.schemas import CompletedEvent, PackagingConfig, PackagingType, RunFinished, TransientError
 from packhouse.schemas.paths import PathMap
-from packhouse.worker.package.verify import verify
+from packhouse.worker.verify.run import verify
 
 KINDS = ("pool", "worker", "pool", "server") * 3
 RUNS_A_KILL = 4

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import stat
 import subprocess
@@ -14,58 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from support.verifying import checks, edited, failed, honest, packed, report, run, unpacked
 
 from packhouse.schemas.files import Manifest
-from packhouse.worker.cli.verify import verify
 
 SAMPLE = "olive-0.6.2-cpu-and-openvino"
 FOLDER = "CandidateModels/cpu-cpu/BestCandidateModel_1"
+ALWAYS = {"archive", "manifest", "files", "digests", "ranks", "candidates", "models"}
 Model = Callable[..., Path]
-Files = dict[str, bytes]
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(verify, [str(each) for each in arguments])
-
-
-def report(package: Path) -> dict[str, Any]:
-    result = run(package, "--json")
-    found = json.loads(result.stdout)
-    assert result.exit_code == (0 if found["ok"] else 1)
-    return found
-
-
-def failed(package: Path) -> dict[str, list[str]]:
-    """Findings of each check that failed."""
-    return {check["name"]: check["findings"] for check in report(package)["checks"] if check["state"] == "failed"}
-
-
-def unpacked(package: Path) -> Files:
-    with zipfile.ZipFile(package) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def packed(package: Path, files: Files, *, honest: bool = False) -> Path:
-    """The files as a ZIP; ``honest`` brings the manifest up to date, as one who tampers with care would."""
-    if honest:
-        manifest = json.loads(files["manifest.json"])
-        manifest["files"] = [
-            {"path": path, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            for path, data in sorted(files.items())
-            if path != "manifest.json"
-        ]
-        files = {**files, "manifest.json": json.dumps(manifest).encode()}
-    with zipfile.ZipFile(package, "w") as archive:
-        for path, data in files.items():
-            archive.writestr(path, data)
-    return package
-
-
-def edited(files: Files, path: str, change: Callable[[Any], None]) -> Files:
-    value = json.loads(files[path])
-    change(value)
-    return {**files, path: json.dumps(value).encode()}
 
 
 def config_of(entry: Any) -> Any:
@@ -82,8 +36,10 @@ def package(farm) -> Path:
 def test_a_package_of_a_real_run_is_sound(farm, sample: str) -> None:
     path, poured = farm.pour(farm.sample(sample))
     found = report(path)
-    assert [check["state"] for check in found["checks"]] == ["ok"] * 7
     assert found["ok"] is True
+    states = {check["name"]: check["state"] for check in found["checks"]}
+    assert {name for name, state in states.items() if state == "ok"} >= ALWAYS
+    assert "failed" not in states.values()
     assert found["digest"] == poured.digest
     assert found["files"] == poured.files
     assert found["bytes"] == poured.bytes
@@ -110,9 +66,13 @@ def test_people_read_a_line_for_each_check_and_a_summary(package: Path) -> None:
     result = run(package)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert len(lines) == 8
-    assert all(line.startswith("✓") for line in lines[:7])
-    assert "is sound" in lines[7]
+    told = [line for line in lines if line[0] in "✓-"]
+    assert [line.split()[1] for line in told] == [check["name"] for check in report(package)["checks"]]
+    for words in ("models_rank.json is valid and its paths exist: 3 candidates", "every ONNX model loads: 3 models"):
+        assert any(line.endswith(words) for line in told)
+    count = len(unpacked(package))
+    assert f"is sound: {count} files, " in lines[-1]
+    assert any(f"and no others: {count - 1} files" in line for line in told)
     broken = run(packed(package, {**unpacked(package), "stray.txt": b"x"}))
     assert broken.exit_code == 1
     assert "✗ files" in broken.stdout
@@ -175,7 +135,7 @@ def test_an_extra_file_is_found(package: Path) -> None:
 )  # fmt: skip
 def test_a_rank_file_that_is_wrong_is_found(package: Path, change: Callable[[Any], None], words: str) -> None:
     files = edited(unpacked(package), "models_rank.json", change)
-    findings = failed(packed(package, files, honest=True))
+    findings = failed(packed(package, honest(files)))
     assert any(words in finding for finding in findings["ranks"]), findings
 
 
@@ -194,13 +154,13 @@ def test_a_candidates_file_that_is_wrong_is_found(
     package: Path, name: str, change: Callable[[Any], None], words: str
 ) -> None:
     files = edited(unpacked(package), f"{FOLDER}/{name}", change)
-    findings = failed(packed(package, files, honest=True))
+    findings = failed(packed(package, honest(files)))
     assert any(words in finding for finding in findings["candidates"]), findings
 
 
 def test_a_model_that_does_not_load_is_found(package: Path) -> None:
     files = {**unpacked(package), f"{FOLDER}/model.onnx": b"\x08\x08:\x02\n\x00"}
-    findings = failed(packed(package, files, honest=True))
+    findings = failed(packed(package, honest(files)))
     assert set(findings) == {"models"}
     assert "does not load" in findings["models"][0]
 
@@ -211,18 +171,18 @@ def test_a_model_whose_external_data_is_missing_or_short_is_found(farm, model: M
     )
     files = unpacked(path)
     weights = f"{poured.models[0]}/net.bin"
-    short = packed(path, {**files, weights: files[weights][:100]}, honest=True)
+    short = packed(path, honest({**files, weights: files[weights][:100]}))
     assert set(failed(short)) == {"models"}
     del files[weights]
     findings = failed(packed(path, files))["models"]
-    assert any("external data 'net.bin' is not in the package" in finding for finding in findings)
+    assert any("net.bin" in finding for finding in findings)
 
 
 def test_equal_models_are_loaded_once(farm, model: Model, monkeypatch) -> None:
     shared = farm.engine_path(model(farm.root / "m.onnx"))
     path, _ = farm.pour(farm.made_up({"model_path": shared}, {"model_path": shared, "inference_settings": {}}))
     loaded: list[str] = []
-    monkeypatch.setattr("packhouse.worker.package.verify_models.load_error", lambda model, **_: loaded.append(model))
+    monkeypatch.setattr("packhouse.worker.verify.models.load_error", lambda model, **_: loaded.append(model))
     assert failed(path) == {}
     assert len(loaded) == 1
 
@@ -291,7 +251,7 @@ def test_what_is_no_whole_zip_is_a_finding_and_no_traceback(package: Path, spoil
 
 
 def test_a_flipped_bit_in_any_file_is_a_finding_and_no_traceback(package: Path, monkeypatch) -> None:
-    monkeypatch.setattr("packhouse.worker.package.verify_models.load_error", lambda *_, **__: None)
+    monkeypatch.setattr("packhouse.worker.verify.models.load_error", lambda *_, **__: None)
     whole = package.read_bytes()
     with zipfile.ZipFile(package) as archive:
         starts = [entry.header_offset + 30 + len(entry.filename) for entry in archive.infolist()]
@@ -306,7 +266,7 @@ def test_a_flipped_bit_in_any_file_is_a_finding_and_no_traceback(package: Path, 
 
 
 def test_a_directory_that_misleads_is_a_finding_and_no_traceback(package: Path, monkeypatch) -> None:
-    monkeypatch.setattr("packhouse.worker.package.verify_models.load_error", lambda *_, **__: None)
+    monkeypatch.setattr("packhouse.worker.verify.models.load_error", lambda *_, **__: None)
     whole = package.read_bytes()
     with zipfile.ZipFile(package) as archive:
         start, last = archive.start_dir, whole.rindex(b"PK\x01\x02")
@@ -324,16 +284,13 @@ def test_a_directory_that_misleads_is_a_finding_and_no_traceback(package: Path, 
 
 def test_a_zip_that_is_no_package_of_ours_is_a_finding(tmp_path: Path) -> None:
     path = packed(tmp_path / "x.zip", {"hello.txt": b"hello"})
-    found = report(path)
-    assert {check["name"]: check["state"] for check in found["checks"]} == {
-        "archive": "ok", "manifest": "failed", "files": "skipped", "digests": "skipped", "ranks": "failed",
-        "candidates": "skipped", "models": "skipped",
-    }  # fmt: skip
+    states = {name: check["state"] for name, check in checks(path).items()}
+    assert {name for name, state in states.items() if state == "ok"} == {"archive"}
+    assert {name for name, state in states.items() if state == "failed"} == {"manifest", "ranks"}
 
 
 def test_a_wrong_command_is_a_usage_error(tmp_path: Path) -> None:
     assert run(tmp_path / "nothing.zip").exit_code == 2
-    assert run(tmp_path).exit_code == 2
     assert run().exit_code == 2
 
 

@@ -113,6 +113,13 @@ EXAMPLES: dict[str, list[Any]] = {
             "unavailable": [{"what": "onnxruntime-gpu 1.20.1", "reason": "there is no such wheel"}],
         }
     ],
+    "verify-report": [
+        {
+            "package": "OutputModels.zip", "ok": False, "format": None, "digest": None, "bytes": 2, "files": 0,
+            "checks": [{"name": "archive", "state": "failed", "message": "is a ZIP", "findings": ["it is none"]}],
+            "unavailable": [{"what": "onnxruntime-gpu 1.20.1", "reason": "there is no such wheel"}],
+        }
+    ],
 }  # fmt: skip
 EXAMPLES["status-event"] = [
     *EXAMPLES["packaging-accepted"], *EXAMPLES["packaging-rejected"], *EXAMPLES["packaging-completed"],

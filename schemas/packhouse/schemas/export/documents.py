@@ -28,6 +28,7 @@ from packhouse.schemas.status import (
     PackageSucceededEvent,
     RejectedEvent,
 )
+from packhouse.schemas.verification import VerifyReport
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -54,6 +55,8 @@ DOCUMENTS: Final[dict[str, TypeAdapter[Any]]] = {
     "model-info": TypeAdapter(ModelInfo),
     "manifest": TypeAdapter(Manifest),
     "runtime-lock": TypeAdapter(RuntimeLock),
+    # What packhouse verify --json prints
+    "verify-report": TypeAdapter(VerifyReport),
 }
 """Name to reader of every document."""
 

@@ -13,26 +13,29 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from packhouse.worker.package.verify import Report
+    from packhouse.schemas.verification import VerifyReport
 
 _MARKS: Final = {"ok": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("-", "yellow")}
-_FINDINGS_SHOWN: Final = 20
+_LINES_SHOWN: Final = 20
 _STAGES: Final = {"digests": "checking digests", "models": "loading models"}
 
 
 @click.command()
-@click.argument("package", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PACKAGE.zip")
+@click.argument("package", type=click.Path(exists=True, path_type=Path), metavar="PACKAGE")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else.")
 @click.pass_context
 def verify(context: click.Context, package: Path, *, as_json: bool) -> None:
     """Check that a package is whole and does what it says.
 
+    PACKAGE is a ZIP file, or the folder that one was unpacked to.
+
     Looks at the structure of the ZIP file, compares every file with manifest.json, follows every path of
-    models_rank.json, reads the JSON files of each candidate, and loads each ONNX model in a process of its own.
+    models_rank.json, reads the JSON files of each candidate, the MLflow files, the lock file of the runtime packages
+    and the report, compiles the Python samples without running them, and loads each ONNX model in a process of its own.
 
     Exit status: 0 all is well, 1 something is wrong, 2 the command was not understood.
     """
-    from packhouse.worker.package.verify import verify as run
+    from packhouse.worker.verify.run import verify as run
 
     with _watcher() as watcher:
         try:
@@ -46,20 +49,29 @@ def verify(context: click.Context, package: Path, *, as_json: bool) -> None:
     context.exit(0 if report.ok else 1)
 
 
-def _tell(report: Report) -> None:
+def _tell(report: VerifyReport) -> None:
+    from packhouse.worker.verify.contents import counted, sized
+
     for check in report.checks:
         mark, colour = _MARKS[check.state]
         click.echo(f"{click.style(mark, fg=colour)} {check.name:<10} {check.message}")
-        for finding in check.findings[:_FINDINGS_SHOWN]:
-            click.echo(f"    {finding}")
-        if len(check.findings) > _FINDINGS_SHOWN:
-            click.echo(f"    … and {len(check.findings) - _FINDINGS_SHOWN} more (see --json)")
-    count = sum(len(check.findings) for check in report.checks)
+        _tell_lines(check.findings)
+        _tell_lines(check.notes)
+    for each in report.unavailable:
+        click.echo(f"{click.style('!', fg='yellow')} not in the package: {each.what}: {each.reason}")
     if report.ok:
-        summary = f"{report.package} is sound: {report.files} files, {report.bytes} bytes, {report.digest}"
+        summary = f"{report.package} is sound: {counted(report.files, 'file')}, {sized(report.bytes)}, {report.digest}"
         click.secho(summary, fg="green")
     else:
-        click.secho(f"{report.package} is NOT sound: {count} finding{'s' if count != 1 else ''}", fg="red")
+        findings = sum(len(check.findings) for check in report.checks)
+        click.secho(f"{report.package} is NOT sound: {counted(findings, 'finding')}", fg="red")
+
+
+def _tell_lines(lines: list[str]) -> None:
+    for line in lines[:_LINES_SHOWN]:
+        click.echo(f"    {line}")
+    if len(lines) > _LINES_SHOWN:
+        click.echo(f"    … and {len(lines) - _LINES_SHOWN} more (see --json)")
 
 
 class _Silent:

@@ -1,0 +1,151 @@
+"""Whether the models inside a package are whole, and load."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from pydantic import JsonValue
+
+from packhouse.schemas.errors import PackhouseError
+from packhouse.schemas.files import RankEntry
+from packhouse.schemas.footprint import ModelConfig
+from packhouse.schemas.modelpaths import KeyPath, components, paths_in, replaced
+from packhouse.worker.models.load import load_error
+from packhouse.worker.models.source import ModelSource, OnnxMain, find
+from packhouse.worker.package.jsontext import json_bytes
+from packhouse.worker.storage.local import Roots
+from packhouse.worker.storage.location import Location
+from packhouse.worker.storage.storage import Storage
+from packhouse.worker.verify.candidates import folder_of
+from packhouse.worker.verify.container import UNREADABLE
+from packhouse.worker.verify.contents import Contents, Found, Skipped, counted, sized
+
+_LOOKED_INTO: Final = ("onnxmodel", "distributedonnxmodel", "openvinomodel")
+"""Types, in lower case, of models whose files are known to belong together."""
+_USE_EXTENSIONS: Final = "use_ort_extensions"
+_EXTENSIONS: Final = "onnxruntime_extensions"
+_KEPT_FREE: Final = 256 * 1024 * 1024
+_SETTINGS: Final = "inference_settings"
+
+
+@dataclass
+class _Trial:
+    """What came of one model; of several that are the same, once."""
+
+    findings: list[str] = field(default_factory=list[str])
+    notes: list[str] = field(default_factory=list[str])
+    loaded: int = 0
+
+
+def check_models(contents: Contents) -> Found:
+    """Find the files of every candidate's model as a worker would, and load each ONNX model in a process of its own.
+
+    What cannot be loaded here, for what it is, becomes a note.
+    """
+    ranks, digests = contents.need_ranks(), contents.need_manifest().digest_of_files()
+    known = {entry.rank: (folder, info.files) for entry in ranks
+             if (folder := folder_of(entry)) and (info := contents.info(folder))}  # fmt: skip
+    contents.watcher.stage("models", len(ranks))
+    tried: dict[bytes, _Trial] = {}
+    total = Found()
+    loaded = 0
+    for entry in ranks:
+        if entry.rank in known:
+            folder, files = known[entry.rank]
+            paths = {name: f"{folder}/{name}" for name in files if f"{folder}/{name}" in contents.container.sizes}
+            key = _key(entry, folder, {name: digests.get(path, path) for name, path in paths.items()})
+            if key not in tried:
+                tried[key] = _try(contents, entry, paths)
+            loaded += tried[key].loaded
+            total.findings.extend(f"rank {entry.rank}: {fault}" for fault in tried[key].findings)
+            total.notes.extend(f"rank {entry.rank}: {note}" for note in tried[key].notes)
+        contents.watcher.advance(1)
+    if not total.findings and not loaded:
+        raise Skipped("; ".join(total.notes[:3]) or "no ONNX model is ranked")
+    return Found(total.findings, counted(loaded, "model"), total.notes)
+
+
+def _key(entry: RankEntry, folder: str, digests: Mapping[str, str]) -> bytes:
+    """The same for models of the same files that are opened alike."""
+    config = json_bytes(_without_settings(entry.model.config)).replace(json_bytes(folder).strip(b'"\n'), b"")
+    return json_bytes([entry.model.kind, sorted(digests.items())]) + config
+
+
+def _without_settings(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {key: _without_settings(item) for key, item in value.items() if key != _SETTINGS}
+    return [_without_settings(item) for item in value] if isinstance(value, list) else value
+
+
+def _try(contents: Contents, entry: RankEntry, paths: Mapping[str, str]) -> _Trial:
+    if not _is_looked_into(entry.model):
+        return _Trial(notes=[f"a model of type {entry.model.type}, which is not loaded"])
+    needed = sum(contents.container.sizes[path] for path in paths.values())
+    with tempfile.TemporaryDirectory(prefix="packhouse-verify-") as place:
+        if needed > shutil.disk_usage(place).free - _KEPT_FREE:
+            return _Trial(notes=[f"not loaded: it takes {sized(needed)} unpacked, and there is no room for that"])
+        try:
+            for path in paths.values():
+                contents.container.extract(path, Path(place) / path)
+            source = _source(entry.model, Path(place))
+        except PackhouseError as error:
+            return _Trial([error.message])
+        except UNREADABLE as error:
+            return _Trial([str(error)])
+        return _loaded(entry, source, Path(place), needed)
+
+
+def _is_looked_into(model: ModelConfig) -> bool:
+    kinds = [model.kind]
+    try:
+        kinds += _kinds_below(model.config)
+    except ValueError:
+        return False  # A finding of the ranks already.
+    return any(kind in _LOOKED_INTO for kind in kinds)
+
+
+def _kinds_below(config: Mapping[str, JsonValue]) -> Iterator[str]:
+    for part in components(config):
+        yield part.type.lower()
+        yield from _kinds_below(part.config)
+
+
+def _source(model: ModelConfig, root: Path) -> ModelSource:
+    """The files of a model, looked for as in a storage of which the package is the root. Raises ``PackhouseError``."""
+    values: dict[KeyPath, JsonValue] = {each.at: f"/{each.path}" for each in paths_in(model.config)}
+    absolute = ModelConfig(type=model.type, config=replaced(model.config, values))
+    return find(absolute, lambda path: Location(f"{root}{path}", path.lstrip("/")), Storage(Roots([str(root)])))
+
+
+def _loaded(entry: RankEntry, source: ModelSource, root: Path, weights: int) -> _Trial:
+    trial = _Trial()
+    places = {file.relative: file.location for file in source.files}
+    for model in source.onnx_models:
+        place = places[model.main]
+        reason = _not_loaded(model, entry.model)
+        if reason is not None:
+            trial.notes.append(f"{place.shown} is not loaded: {reason}")
+            continue
+        error = load_error(place.path, weights=weights)
+        if error is None:
+            trial.loaded += 1
+        else:
+            trial.findings.append(f"{place.shown} does not load: {error.replace(f'{root}/', '')}")
+    return trial
+
+
+def _not_loaded(model: OnnxMain, whole: ModelConfig) -> str | None:
+    if model.ep_contexts:
+        providers = ", ".join(name for name in model.ep_contexts if name) or "one execution provider"
+        return f"it was compiled for {providers}"
+    if model.external_initializers:
+        return "it is given initializers from a file of their own"
+    if model.config_in(whole).get(_USE_EXTENSIONS) and find_spec(_EXTENSIONS) is None:
+        return "it needs onnxruntime-extensions, which are not installed here"
+    return None
