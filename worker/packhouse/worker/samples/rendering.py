@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Final
 
-from jinja2 import BaseLoader, Environment, StrictUndefined
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template
 
 from packhouse.worker.package.tree import Made
 from packhouse.worker.samples import describing, escaping
@@ -27,8 +28,13 @@ def rendered(folder: str, into: str, values: dict[str, Any]) -> Iterator[tuple[s
     for path, file in _walk(root, into):
         text = file.read_text(encoding="utf-8")
         if path.endswith(_TEMPLATE):
-            text = _environment.from_string(text).render(values)
+            text = _compiled(text).render(values)
         yield path.removesuffix(_TEMPLATE), Made(text.encode())
+
+
+@cache
+def _compiled(text: str) -> Template:
+    return _environment.from_string(text)
 
 
 def languages() -> list[str]:
