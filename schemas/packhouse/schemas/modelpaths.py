@@ -46,7 +46,7 @@ class PathRole(StrEnum):
     """A file that travels with the model: a tokenizer, ``genai_config.json``."""
 
 
-_PARTS: Final = ("adapter_path", "model_script", SCRIPT_DIR, "test_model_path")
+_PARTS: Final = ("adapter_path", SCRIPT_DIR, "model_script", "test_model_path")
 
 
 @dataclass(frozen=True)
