@@ -23,7 +23,18 @@ from packhouse.schemas.files import (
     ModelsRank,
     RankEntry,
 )
-from packhouse.schemas.modelpaths import COMPONENTS, IN_FOLDER, MODEL_PATH, components, local_path, paths_in
+from packhouse.schemas.footprint import ModelConfig
+from packhouse.schemas.modelpaths import (
+    COMPONENTS,
+    CONSTANT_INPUTS,
+    EXTERNAL_INITIALIZERS,
+    MODEL_PATH,
+    ONNX_FILE_NAME,
+    ConfigPath,
+    local_path,
+    models_in,
+    own_paths,
+)
 from packhouse.worker.package.jsontext import json_bytes
 from packhouse.worker.package.mlflow import MLFLOW_FILES, MLMODEL
 from packhouse.worker.verify.container import named
@@ -31,13 +42,24 @@ from packhouse.worker.verify.contents import Contents, Found, counted
 
 _FOLDER: Final = re.compile(rf"({CANDIDATES}/([^/]+)/BestCandidateModel_([1-9][0-9]*))(?:/.+)?")
 _OURS: Final = frozenset({CONFIGURATIONS, INFERENCE_CONFIG, METRICS, MODEL_INFO})
+_NAMES: Final = (ONNX_FILE_NAME, EXTERNAL_INITIALIZERS, CONSTANT_INPUTS)
+_ONNX: Final = "onnxmodel"
 _MOST_PLACES_SHOWN: Final = 20
+
+
+def paths_of(model: ModelConfig) -> list[ConfigPath]:
+    """Every path in the config of a model, those of components too. Raises ``ValueError`` as ``models_in``."""
+    return [
+        ConfigPath((*part.at, *each.at), each.role, each.path)
+        for part in models_in(model.type, model.config)
+        for each in own_paths(part.config)
+    ]
 
 
 def folder_of(entry: RankEntry) -> str | None:
     """The candidate's folder that a rank entry's model lies in; None where it names none, or several."""
     try:
-        folders = {match[1] for each in paths_in(entry.model.config) if (match := _FOLDER.fullmatch(each.path))}
+        folders = {match[1] for each in paths_of(entry.model) if (match := _FOLDER.fullmatch(each.path))}
     except ValueError:
         return None
     return folders.pop() if len(folders) == 1 else None
@@ -94,7 +116,7 @@ class _Places:
 
 def _path_faults(entry: RankEntry, there: _Places) -> Iterator[str]:
     try:
-        found = list(paths_in(entry.model.config))
+        found = paths_of(entry.model)
     except ValueError as error:
         yield str(error)
         return
@@ -114,26 +136,25 @@ def _path_faults(entry: RankEntry, there: _Places) -> Iterator[str]:
         yield "it names no model_path"
     if not ours and not whole:
         yield "none of its components is in a candidate's folder"
-    yield from _name_faults(entry.model.config, there, is_onnx=entry.model.is_onnx)
+    for part in models_in(entry.model.type, entry.model.config):
+        yield from _name_faults(part.config, there, is_onnx=part.type.lower() == _ONNX)
 
 
 def _name_faults(config: Mapping[str, JsonValue], there: _Places, *, is_onnx: bool) -> Iterator[str]:
-    """What is wrong with the names that are relative to a ``model_path``, those of components too."""
+    """What is wrong with the names in a config that are relative to its ``model_path``."""
     path = local_path(config.get(MODEL_PATH)) or ""
-    folder, file = (path.rpartition("/")[0], path) if path in there.files else (path, None)
-    for key in IN_FOLDER:
-        name = config.get(key)
-        if not isinstance(name, str) or not name or path not in there:
-            continue
-        if file is not None and key == IN_FOLDER[0]:
-            if file != f"{folder}/{name}":
-                yield f"{key} is {named(name)}, and model_path is {named(file)}"
+    if path not in there:
+        return
+    folder, is_file = (path.rpartition("/")[0], True) if path in there.files else (path, False)
+    named_in = {key: name for key in _NAMES if isinstance(name := config.get(key), str) and name}
+    for key, name in named_in.items():
+        if is_file and key == ONNX_FILE_NAME:
+            if path != f"{folder}/{name}":
+                yield f"{key} is {named(name)}, and model_path is {named(path)}"
         elif f"{folder}/{name}" not in there.files:
             yield f"there is no {named(name)} ({key}) in model_path {named(path)}"
-    if is_onnx and file is None and path in there and not config.get(IN_FOLDER[0]):
+    if is_onnx and not is_file and ONNX_FILE_NAME not in named_in:
         yield f"model_path {named(path)} is a folder, and no onnx_file_name says which file is the model"
-    for part in components(config):
-        yield from _name_faults(part.config, there, is_onnx=part.type.lower() == "onnxmodel")
 
 
 def _faults(entry: RankEntry, folder: str, contents: Contents) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,14 +15,14 @@ from pydantic import JsonValue
 from packhouse.schemas.errors import PackhouseError
 from packhouse.schemas.files import RankEntry
 from packhouse.schemas.footprint import ModelConfig
-from packhouse.schemas.modelpaths import KeyPath, components, paths_in, replaced
+from packhouse.schemas.modelpaths import KeyPath, models_in, replaced
 from packhouse.worker.models.load import load_error
 from packhouse.worker.models.source import ModelSource, OnnxMain, find
 from packhouse.worker.package.jsontext import json_bytes
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.location import Location
 from packhouse.worker.storage.storage import Storage
-from packhouse.worker.verify.candidates import folder_of
+from packhouse.worker.verify.candidates import folder_of, paths_of
 from packhouse.worker.verify.container import UNREADABLE
 from packhouse.worker.verify.contents import Contents, Found, Skipped, counted, sized
 
@@ -102,23 +102,15 @@ def _try(contents: Contents, entry: RankEntry, paths: Mapping[str, str]) -> _Tri
 
 
 def _is_looked_into(model: ModelConfig) -> bool:
-    kinds = [model.kind]
     try:
-        kinds += _kinds_below(model.config)
+        return any(part.type.lower() in _LOOKED_INTO for part in models_in(model.type, model.config))
     except ValueError:
         return False  # A finding of the ranks already.
-    return any(kind in _LOOKED_INTO for kind in kinds)
-
-
-def _kinds_below(config: Mapping[str, JsonValue]) -> Iterator[str]:
-    for part in components(config):
-        yield part.type.lower()
-        yield from _kinds_below(part.config)
 
 
 def _source(model: ModelConfig, root: Path) -> ModelSource:
     """The files of a model, looked for as in a storage of which the package is the root. Raises ``PackhouseError``."""
-    values: dict[KeyPath, JsonValue] = {each.at: f"/{each.path}" for each in paths_in(model.config)}
+    values: dict[KeyPath, JsonValue] = {each.at: f"/{each.path}" for each in paths_of(model)}
     absolute = ModelConfig(type=model.type, config=replaced(model.config, values))
     return find(absolute, lambda path: Location(f"{root}{path}", path.lstrip("/")), Storage(Roots([str(root)])))
 
