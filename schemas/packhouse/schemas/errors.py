@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     EXTERNAL_DATA_OUTSIDE = "external_data_outside"
     EXTERNAL_DATA_TRUNCATED = "external_data_truncated"
     LAYOUT_CONFLICT = "layout_conflict"
+    MODEL_CHECK_FAILED = "model_check_failed"
     # The package
     PACKAGING_TYPE_UNAVAILABLE = "packaging_type_unavailable"
     MLFLOW_UNAVAILABLE = "mlflow_unavailable"

@@ -109,7 +109,30 @@ class Settings(BaseSettings):
     azure_default_version: Literal["1", "auto"] = Field(
         default="1", description="Version of assets whose packaging config gives none; auto is the next free number."
     )
-
+    check_models: Literal["run", "load", "off"] = Field(
+        default="run",
+        description="How a model is tried before it is packaged, in a process of its own: run (load it, and run it on "
+        "generated inputs), load, or off.",
+    )
+    check_fails: Annotated[tuple[Literal["failed", "inconclusive", "not_checked"], ...], NoDecode] = Field(
+        default=("failed",),
+        description="Verdicts of that which fail a package, separated by semicolons: failed, inconclusive, "
+        "not_checked; empty for none.",
+    )
+    check_seconds: float = Field(
+        default=300.0, ge=1, description="How long trying a model may take; half a minute more for each GiB of it."
+    )
+    check_max_bytes: int = Field(
+        default=16 * 1024 * _MIB, ge=0, description="Largest model that is tried, with all of its weights."
+    )
+    check_copy_bytes: int = Field(
+        default=1024 * _MIB,
+        ge=0,
+        description="Most bytes of a model that are copied to try it: of one in blobs, or of scattered files.",
+    )
+    scratch: Annotated[str, StringConstraints(pattern=r"^/")] | None = Field(
+        default=None, description="Folder for what is needed only while a model is tried. Default: the system's own."
+    )
     runtime_folder: Annotated[str, StringConstraints(pattern=r"^/")] | None = Field(
         default=None, description="Folder with wheels and NuGet packages, for sites without a network."
     )
@@ -153,7 +176,7 @@ class Settings(BaseSettings):
         default=10 * _GIB, ge=0, description="How much is kept there; what was not used for longest goes first."
     )
 
-    @field_validator("runtime_platforms", "runtime_pythons", "nuget_hosts", mode="before")
+    @field_validator("check_fails", "runtime_platforms", "runtime_pythons", "nuget_hosts", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(";")))) if isinstance(value, str) else value

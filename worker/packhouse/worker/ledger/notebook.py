@@ -11,7 +11,7 @@ from packhouse.worker.settings import Settings
 
 
 class Notebook:
-    """The notes of one job, the digests of its run, and what is known of storage accounts."""
+    """The notes of one job, the digests and trials of its run, and what is known of storage accounts."""
 
     def __init__(self, ledger: Ledger, settings: Settings, lease: Lease) -> None:
         self._ledger = ledger
@@ -57,6 +57,15 @@ class Notebook:
         self._ledger.redis.hset(self._digests, _short(file), sha256)
         self._ledger.redis.expire(self._digests, self._keep)
 
+    def check(self, name: str) -> str | None:
+        """What came of a trial of a model in this run, as JSON; ``name`` is equal for trials that end alike."""
+        return cast("str | None", self._ledger.redis.hget(self._checks, name))
+
+    def keep_check(self, name: str, outcome: str) -> None:
+        """Let the run's other packages know what came of a trial."""
+        self._ledger.redis.hset(self._checks, name, outcome)
+        self._ledger.redis.expire(self._checks, self._keep)
+
     def weight(self, account: str, sha256: str) -> str | None:
         """Where in a storage account a file of that SHA-256 was put, as container and path. It may be gone since."""
         return cast("str | None", self._ledger.redis.hget(self._weights(account), sha256))
@@ -73,6 +82,10 @@ class Notebook:
     @property
     def _digests(self) -> str:
         return f"{self._ledger.keys.prefix}digests:{self._lease.run}"
+
+    @property
+    def _checks(self) -> str:
+        return f"{self._ledger.keys.prefix}checks:{self._lease.run}"
 
     def _weights(self, account: str) -> str:
         return f"{self._ledger.keys.prefix}weights:{account}"
