@@ -4,6 +4,7 @@
 #include <onnxruntime_cxx_api.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -91,18 +92,26 @@ inline std::string main_file(const fs::path& folder, const Json& config) {
   throw Mistake(folder.u8string() + " holds no ONNX model: name the folder of a candidate.");
 }
 
+// Adds the model of a description, or each ONNX model that it is made of.
+inline void add_models(std::vector<Model>& models, const fs::path& folder, const Json& described) {
+  const Json& config = described["config"];
+  const Json& parts = config["model_components"];
+  for (const Json& part : parts.items) {
+    std::string type = part["type"].text;
+    for (char& letter : type) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+    if (type == "onnxmodel" || type == "compositemodel") add_models(models, folder, part);
+  }
+  if (parts.items.empty()) {
+    const std::string relative = main_file(folder, config);
+    models.push_back({folder / fs::u8path(relative), relative, config});
+  }
+}
+
 // The ONNX models of a candidate.
 inline std::vector<Model> model_files(const fs::path& folder) {
   const Json info = read_json(folder / "model_info.json");
-  const Json& config = info["model_config"]["config"];
   std::vector<Model> models;
-  const auto add = [&](const Json& own) {
-    const std::string relative = main_file(folder, own);
-    models.push_back({folder / fs::u8path(relative), relative, own});
-  };
-  const Json& parts = config["model_components"];
-  for (const Json& part : parts.items) add(part["config"]);
-  if (parts.items.empty()) add(config);
+  add_models(models, folder, info["model_config"]);
   return models;
 }
 
