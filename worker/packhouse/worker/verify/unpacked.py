@@ -36,7 +36,7 @@ class Unpacked:
 
     def faults(self) -> list[str]:
         """See ``Container``."""
-        return [*self._faults, *self._faults_of_names()]
+        return [*sorted(self._faults), *self._faults_of_names()]
 
     def read(self, path: str, *, most: int = LONGEST_JSON) -> bytes:
         """See ``Container``."""
