@@ -36,8 +36,8 @@ def test_the_loading_process_sees_no_environment_and_has_limits(tmp_path: Path, 
     child.write_text(
         f"#!{sys.executable} -I\n"
         "import json, os, sys\n"
-        "limits = json.loads(sys.argv[4])\n"
-        "print(json.dumps({'error': json.dumps([sorted(os.environ), sorted(limits)])}))\n"
+        "limits = json.loads(sys.argv[5])\n"
+        "print(json.dumps({'not_loaded': json.dumps([sorted(os.environ), sorted(limits)])}))\n"
     )
     child.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(child))

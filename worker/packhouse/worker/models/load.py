@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-from typing import Any, Final
+from typing import Final
 
-_CHILD: Final = "packhouse.worker.models.load_child"
+from packhouse.worker.models.guarded import Ended, guarded
+
+SECONDS_FOR_GIB: Final = 30
+"""How much longer a model may take for each GiB of it."""
+CPU: Final = "CPUExecutionProvider"
+
 _SECONDS: Final = 600
-_SECONDS_FOR_GIB: Final = 30
 _MEMORY: Final = 6 << 30
-"""Address space, not memory in use: what the libraries and their threads reserve is most of it."""
 _GIB: Final = 1 << 30
 _LONGEST_TEXT: Final = 500
 
@@ -23,46 +21,36 @@ def load_error(model: str, *, weights: int) -> str | None:
 
     ``model`` is the absolute path of the file, with its external data beside it; ``weights`` the bytes of all of them,
     which set the limits of memory and time. The process that loads sees no environment and dies with this one.
+    ``checking.check`` asks more, of a model that is not yet in a package: settings, execution providers, a run.
     """
-    seconds = _SECONDS + _SECONDS_FOR_GIB * weights // _GIB
-    limits = {"memory": _MEMORY + 4 * weights, "cpu_seconds": seconds, "parent": os.getpid()}
-    command = [sys.executable, "-I", "-m", _CHILD, json.dumps(limits), model]
+    seconds = _SECONDS + SECONDS_FOR_GIB * weights // _GIB
     folder = model.rpartition("/")[0]
-    try:
-        done = subprocess.run(
-            command,
-            env={"LC_ALL": "C.UTF-8"},
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"it did not load within {seconds} seconds"
-    answer = _answer(done.stdout)
-    if answer is None:
-        return _end(done.returncode, done.stderr)
-    error = answer.get("error")
-    return None if error is None else _short(str(error).replace(folder + "/", ""))
-
-
-def _answer(output: bytes) -> dict[str, Any] | None:
-    lines = output.splitlines()
-    try:
-        answer = json.loads(lines[-1]) if lines else None
-    except ValueError:
+    # Loading is asked for, not speed: with optimizations the weights would be copied and rearranged.
+    request = {"model": model, "session": {"graph_optimization_level": "ORT_DISABLE_ALL"}, "providers": [[CPU, {}]]}
+    ended = guarded(request, memory=memory_for(weights), seconds=seconds, folder=folder)
+    if ended.first("loaded") is not None:
         return None
-    return answer if isinstance(answer, dict) else None
+    if ended.timed_out:
+        return f"it did not load within {seconds} seconds"
+    refused = ended.first("not_loaded")
+    if refused is not None:
+        return short(str(refused["not_loaded"]).replace(folder + "/", ""))
+    return how_it_ended(ended)
 
 
-def _end(status: int, errors: bytes) -> str:
-    if status < 0:
-        return f"it made ONNX Runtime end with {signal.Signals(-status).name}"
-    lines = errors.decode("utf-8", "replace").splitlines()
-    return _short(f"the loading process ended with status {status}: {lines[-1] if lines else 'no message'}")
+def memory_for(weights: int) -> int:
+    """Address space in bytes for a model of so many bytes: what the libraries and threads reserve is most of it."""
+    return _MEMORY + 4 * weights
 
 
-def _short(text: str) -> str:
+def how_it_ended(ended: Ended) -> str:
+    """A clause about a process that ended without an answer."""
+    if ended.signal is not None:
+        return f"it made ONNX Runtime end with {ended.signal}"
+    return short(f"the loading process ended with status {ended.status}: {ended.last_words}")
+
+
+def short(text: str) -> str:
+    """A text in one line, cut where it is too long."""
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "…"

@@ -1,0 +1,64 @@
+"""What a process that opens a strange model gives up before it does: run in that process, first of all."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_CLONE_NEWUSER: Final = 0x10000000
+_CLONE_NEWNET: Final = 0x40000000
+_FILES: Final = 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the process may use."""
+
+    memory: int
+    """Bytes of address space. What is reserved counts too, and files that are mapped."""
+    cpu_seconds: int
+    parent: int
+    """Process id of whom it belongs to."""
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> Limits:
+        """As they were passed on."""
+        return cls(int(given["memory"]), int(given["cpu_seconds"]), int(given["parent"]))
+
+
+def confine(limits: Limits) -> None:
+    """Die with the parent, write no file, reach no network, keep to the limits.
+
+    Where the system cannot do one of these (another system than Linux, a container that forbids namespaces), the others
+    remain. Processes are not limited: the number that Linux counts is that of the whole user.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        # In a user namespace of its own, root would lose the right to open others' files, and needs none.
+        libc.unshare(_CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWNET | _CLONE_NEWUSER)
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != limits.parent:
+            os._exit(1)
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
+    _limit(resource.RLIMIT_AS, limits.memory)
+    _limit(resource.RLIMIT_CPU, limits.cpu_seconds)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_NOFILE, _FILES)
+    _limit(resource.RLIMIT_CORE, 0)
+
+
+def _limit(what: int, value: int) -> None:
+    _, hard = resource.getrlimit(what)
+    most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (most, most))
