@@ -76,7 +76,7 @@ class _Walk:
         while at < end:
             number, inner, start, at = self._fields.field(at, end)
             if number in texts:
-                texts[number] = self._fields.text(inner, start, at)
+                texts[number] = self._short(inner, start, at)
             elif number == _NODE_ATTRIBUTE:
                 name, value = self._attribute(inner, start, at, depth)
                 if name in (_EMBED_MODE, _CACHE, _SOURCE):
@@ -97,14 +97,18 @@ class _Walk:
         while at < end:
             number, inner, start, at = self._fields.field(at, end)
             if number == _NAME:
-                name = self._fields.text(inner, start, at)
+                name = self._short(inner, start, at)
             elif number == _INTEGER:
                 value = self._fields.number(inner, start)
-            elif number == _STRING and at - start <= _LONGEST_NAME:
-                value = self._fields.text(inner, start, at)
+            elif number == _STRING:
+                value = self._fields.text(inner, start, at) if at - start <= _LONGEST_NAME else None
             elif number in (_GRAPH, _GRAPHS):
                 self._graph(inner, start, at, depth + 1)
         return name, value
+
+    def _short(self, wire: int, at: int, end: int) -> bytes:
+        """A text; empty for one that is too long to be any that is looked for."""
+        return self._fields.text(wire, at, end) if end - at <= _LONGEST_NAME else b""
 
 
 def _must_be_message(wire: int, at: int) -> None:

@@ -96,14 +96,15 @@ def _extra(layout: Layout, model: Described, folder: Location, prefix: str) -> t
 
 
 def _is_generative(layout: Layout, folder: Location, name: str) -> bool:
-    """Whether a ``genai_config.json`` beside an ONNX file names it: the folder is the model then."""
+    """Whether a ``genai_config.json`` beside an ONNX file names it: the folder is the model then.
+
+    Nothing told of that file: one that cannot be read is no part of the model.
+    """
     try:
         with layout.storage.open_file(folder.child(GENAI_CONFIG)) as file:
             return name in [inside(each) for each in file_names(read_config(file))]
-    except PermanentError as error:
-        if error.code is ErrorCode.MODEL_MISSING:
-            return False
-        raise
+    except PermanentError:
+        return False
 
 
 def _onnx_in(found: Mapping[str, Location], named: str | None, folder: Location) -> str:
