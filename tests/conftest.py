@@ -18,6 +18,9 @@ from support.azure import AzureStandIn
 
 from packhouse.local.azure import azurite
 
+# Tests that want runtime packages say where from: the others fetch nothing.
+os.environ.setdefault("PACKHOUSE_RUNTIME_SOURCE", "off")
+
 STARTS_WITHIN = 20.0
 
 

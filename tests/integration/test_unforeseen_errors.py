@@ -13,6 +13,7 @@ from packhouse.worker.azure.access import Azure
 from packhouse.worker.context import Context
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Arrival, Ledger, connect
+from packhouse.worker.runtimes.store import RuntimeStore
 from packhouse.worker.settings import Settings
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.storage import Storage
@@ -34,6 +35,7 @@ def test_a_defect_fails_its_package_and_tells_no_signature(
     redis = connect(redis_url, patient=False)
     ledger = Ledger(redis, settings)
     context = Context(
+        runtimes=RuntimeStore(settings),
         settings=settings,
         ledger=ledger,
         storage=Storage(Roots(settings.roots)),

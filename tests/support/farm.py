@@ -110,7 +110,6 @@ class Farm:
     def start(self, count: int = 1, *, concurrency: int = 1, ready: bool = True) -> list[Worker]:
         """Start workers and wait until each has signed on."""
         fresh: list[Worker] = []
-        before = len(self._beats())
         for _ in range(count):
             name = f"w{len(self.workers) + 1}@test"
             log = self.folder / f"{name}.log"
@@ -132,11 +131,13 @@ class Farm:
             self.workers.append(worker)
             fresh.append(worker)
         if ready:
-            wait_for(lambda: len(self._beats()) >= before + count, what="the workers")
+            names = {worker.name for worker in fresh}
+            wait_for(lambda: names <= self._beating(), what="the workers")
         return fresh
 
-    def _beats(self) -> list[Any]:
-        return list(self.redis.scan_iter(f"{self.keys.prefix}worker:*"))
+    def _beating(self) -> set[str]:
+        """Names of the workers that have been heard of lately."""
+        return {str(self.redis.get(key)) for key in self.redis.scan_iter(f"{self.keys.prefix}worker:*")}
 
     def hold(self, point: str) -> None:
         """Let processes that reach the fault point wait there."""

@@ -40,7 +40,6 @@ class ErrorCode(StrEnum):
     MODEL_CHECK_FAILED = "model_check_failed"
     # The package
     PACKAGING_TYPE_UNAVAILABLE = "packaging_type_unavailable"
-    MLFLOW_UNAVAILABLE = "mlflow_unavailable"
     MLFLOW_UNSUPPORTED = "mlflow_unsupported"
     DESTINATION_UNWRITABLE = "destination_unwritable"
     DESTINATION_TAKEN = "destination_taken"

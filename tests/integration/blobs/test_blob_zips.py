@@ -22,6 +22,7 @@ from packhouse.worker.ledger import Lease, LeaseLost, Ledger, Notebook, connect
 from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.zipfile import ZipfilePackager, ZipfilePlan
 from packhouse.worker.ranking import rank
+from packhouse.worker.runtimes.store import RuntimeStore
 from packhouse.worker.settings import Settings
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.storage import Storage
@@ -66,6 +67,7 @@ def pour(place: BlobPlace, tmp_path: Path, redis_url: str, namespace: str) -> Ca
             ),
             azure=Azure(settings),
             settings=settings,
+            runtimes=RuntimeStore(settings),
         )
         packager = ZipfilePackager()
         return packager.pour(job, plan or ZipfilePlan.model_validate_json(packager.plan(job).model_dump_json()))
@@ -135,12 +137,14 @@ def test_a_blob_appears_only_when_it_is_confirmed_and_names_what_it_replaces(
     progress = Progress()
 
     def look() -> None:
-        assert place.names() == []
+        seen.append(place.names())
 
+    seen: list[list[str]] = []
     progress.confirmed = look
     first = pour(event, progress)
     assert first.replaced is None
-    assert place.names() == ["out/OutputModels.zip"]
+    assert seen == [[], ["out/OutputModels.zip"]]
+    assert place.names() == ["out/OutputModels.report.html", "out/OutputModels.zip"]
 
     def lost() -> None:
         raise LeaseLost
@@ -177,7 +181,7 @@ def test_a_second_attempt_sends_nothing_that_is_there(
     for _ in range(2):
         place.azure.forget_requests()
         poured = pour(event)
-        assert place.sent() < 10_000
+        assert place.sent() < 100_000
         data = place.content("out/OutputModels.zip")
         assert len(data) == poured.bytes
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -22,6 +22,7 @@ from packhouse.worker.ledger import Lease, Ledger, Notebook, connect
 from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.zipfile import ZipfilePackager, ZipfilePlan
 from packhouse.worker.ranking import rank
+from packhouse.worker.runtimes.store import RuntimeStore
 from packhouse.worker.settings import Settings
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.storage import Storage
@@ -128,6 +129,7 @@ class Farm:
             notebook=Notebook(Ledger(connect(settings.redis_url), settings), settings, LEASE),
             azure=Azure(settings),
             settings=settings,
+            runtimes=RuntimeStore(settings),
         )
 
     def pour(self, event: FinishedRun, config: PackagingConfig | None = None) -> tuple[Path, Poured]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from packhouse.worker.azure.access import Azure
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Ledger, Wake
+from packhouse.worker.runtimes.store import RuntimeStore
 from packhouse.worker.settings import Settings
 from packhouse.worker.storage.storage import Storage
 
@@ -21,5 +22,6 @@ class Context:
     storage: Storage
     azure: Azure
     identity: Identity
+    runtimes: RuntimeStore
     wake: Callable[[Wake], None]
     """Send a wake-up call. Losing one does no harm: recovery sends it again."""

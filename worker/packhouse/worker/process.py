@@ -16,6 +16,7 @@ from packhouse.worker.azure.access import Azure
 from packhouse.worker.context import Context
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Ledger, Wake, connect
+from packhouse.worker.runtimes.store import RuntimeStore
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.storage import Storage
 
@@ -54,6 +55,7 @@ def _context_of(_pid: int) -> Context:
         storage=Storage(Roots(settings.roots), azure.blobs),
         azure=azure,
         identity=identity(),
+        runtimes=RuntimeStore(settings),
         wake=send,
     )
 

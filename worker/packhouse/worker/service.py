@@ -230,6 +230,7 @@ def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingC
             notebook=Notebook(context.ledger, context.settings, lease),
             azure=context.azure,
             settings=context.settings,
+            runtimes=context.runtimes,
         )
         plan_json = lease.plan
         if plan_json is None:

@@ -25,12 +25,11 @@ from packhouse.worker.azure.registration import Registrar
 from packhouse.worker.azure.tags import properties_of, tags_of
 from packhouse.worker.azure.turns import alone
 from packhouse.worker.faultpoints import reach
-from packhouse.worker.models.source import find
-from packhouse.worker.package.candidate import Candidate, candidate_folder, candidates_of
 from packhouse.worker.package.directories import engine_directories
 from packhouse.worker.package.scrub import Scrubber
 from packhouse.worker.package.tree import Entry, Made, ModelFile
 from packhouse.worker.packagers.base import PackageJob, Plan, Poured
+from packhouse.worker.packagers.prepared import Prepared, prepare
 from packhouse.worker.storage.readable import Readable, must_be_as_planned
 
 _DISTRIBUTION: Final = "packhouse"
@@ -58,6 +57,8 @@ class AzureMLPlan(Plan, frozen=True):
     description: str | None
     plan: str
     """Told by each asset's properties: whether this package registered it."""
+    mlflow: bool
+    """Whether the folders are in the MLflow format."""
     assets: list[PlannedAsset]
     """Best first."""
 
@@ -74,19 +75,12 @@ class AzureMLPackager:
         Raises ``PermanentError`` and ``TransientError``.
         """
         options = job.config.config
-        if options.export_in_mlflow_format:
-            raise PermanentError(
-                ErrorCode.MLFLOW_UNAVAILABLE,
-                "This version of Packhouse cannot export models in the MLflow format.",
-                fix="Set export_in_mlflow_format to false.",
-                field="packaging_config.config.export_in_mlflow_format",
-            )
         settings = job.azure.settings
         workspace = job.azure.workspace(job.event.azureml)
         datastore = job.azure.asset_store(job.event.azureml)
         scrub = Scrubber(engine_directories(job.event, job.mapping))
-        candidates = list(candidates_of(job.event, job.ranking, lambda model: find(model, job.locate, job.storage)))
-        job.progress.stage("digesting", sum(file.size for each in candidates for file in each.source.files))
+        prepared = prepare(job, scrub, lambda _: "")
+        job.progress.stage("digesting", sum(file.size for each in prepared for file in each.candidate.source.files))
         return AzureMLPlan(
             # No other run's: two that register the same content are both right, and the service tells others apart.
             destination=f"azureml:{job.run.source}\0{job.run.id}\0{job.tag}",
@@ -98,7 +92,8 @@ class AzureMLPackager:
             version=options.version or settings.azure_default_version,
             description=options.description,
             plan=f"{job.tag}-{job.token}",
-            assets=[_planned(job, candidate, scrub) for candidate in candidates],
+            mlflow=options.export_in_mlflow_format,
+            assets=[_planned(job, each) for each in prepared],
         )
 
     def pour(self, job: PackageJob, plan: AzureMLPlan) -> Poured:
@@ -176,6 +171,7 @@ class _Pouring:
             description=self._plan.description,
             tags=asset.tags,
             properties=properties_of(asset.digest, self._plan.plan, version(_DISTRIBUTION)),
+            mlflow=self._plan.mlflow,
         )
 
 
@@ -191,10 +187,9 @@ class AzureMLDataPackager(AzureMLPackager):
     kind = AssetKind.DATA
 
 
-def _planned(job: PackageJob, candidate: Candidate, scrub: Scrubber) -> PlannedAsset:
-    ranked = candidate.ranked
-    tree = candidate_folder(candidate, scrub, "").entries
-    files = [_file(job, path, entry) for path, entry in tree.items()]
+def _planned(job: PackageJob, prepared: Prepared) -> PlannedAsset:
+    ranked = prepared.candidate.ranked
+    files = [_file(job, path, entry) for path, entry in prepared.folder.entries.items()]
     digest = content_digest_of(files)
     return PlannedAsset(
         name=job.config.asset_name(ranked.accelerator, ranked.rank_in_accelerator),

@@ -14,6 +14,7 @@ from packhouse.schemas.ranking import Ranking
 from packhouse.schemas.status import Asset, Replaced
 from packhouse.worker.azure.access import Azure
 from packhouse.worker.ledger import Notebook
+from packhouse.worker.runtimes.store import RuntimeStore
 from packhouse.worker.settings import Settings
 from packhouse.worker.storage.location import Location, locate
 from packhouse.worker.storage.storage import Storage
@@ -53,6 +54,7 @@ class PackageJob:
     notebook: Notebook
     azure: Azure
     settings: Settings
+    runtimes: RuntimeStore
 
     def locate(self, path: str) -> Location:
         """A path of the event as the worker finds it."""

@@ -5,22 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from packhouse.schemas.base import Document
-from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.files import MANIFEST, Manifest
 from packhouse.schemas.status import Replaced
 from packhouse.worker.faultpoints import reach
-from packhouse.worker.models.source import find
-from packhouse.worker.package.candidate import candidate_folder, candidates_of, default_prefix
 from packhouse.worker.package.directories import engine_directories
-from packhouse.worker.package.layout import lay_out
 from packhouse.worker.package.manifest import Sized, manifest_bytes, manifest_head, package_digest
+from packhouse.worker.package.report import REPORT
 from packhouse.worker.package.scrub import Scrubber
-from packhouse.worker.package.tree import Made, ModelFile, PackageTree
+from packhouse.worker.package.tree import CachedFile, Made, ModelFile, PackageTree
 from packhouse.worker.packagers.base import PackageJob, Plan, Poured
 from packhouse.worker.packagers.destination import destination_of
+from packhouse.worker.packagers.zip_contents import contents_of
 from packhouse.worker.storage.deflating import worth_deflating, worth_deflating_bytes
 from packhouse.worker.storage.digest import FileDigest
-from packhouse.worker.storage.readable import must_be_as_planned
+from packhouse.worker.storage.readable import Readable, must_be_as_planned
 from packhouse.worker.storage.zip_writer import ZipWriter
 
 _FOR_HEADERS: Final = 400
@@ -35,18 +33,28 @@ class PlannedSource(Document, frozen=True):
     mark: str
 
 
+class PlannedRuntime(Document, frozen=True):
+    """A runtime package, as ``CachedFile`` has it."""
+
+    sha256: str
+    size: int
+    origin: str
+
+
 class PlannedFile(Document, frozen=True):
-    """A file of the package: either ``made``, its text, or ``source``, the model file that it is."""
+    """A file of the package: one of ``made``, its text; ``source``, a file of a model; ``runtime``, one fetched."""
 
     path: str
     made: str | None = None
     source: PlannedSource | None = None
+    runtime: PlannedRuntime | None = None
     deflate: bool
 
     @property
     def size(self) -> int:
         """Bytes when unpacked."""
-        return self.source.size if self.source else len((self.made or "").encode())
+        reference = self.source or self.runtime
+        return reference.size if reference else len((self.made or "").encode())
 
 
 class ZipfilePlan(Plan, frozen=True):
@@ -63,40 +71,33 @@ class ZipfilePlan(Plan, frozen=True):
     """Without its files."""
     models: list[str]
     """Folders of the candidates, best first."""
+    warnings: list[str]
     replaced: Replaced | None
     """What lay in the place of the ZIP when the plan was made."""
 
 
 class ZipfilePackager:
-    """Makes ``<output_dir>/<name>.zip``."""
+    """Makes ``<output_dir>/<name>.zip``, and ``<name>.report.html`` beside it: the very page that is in the ZIP."""
 
     plan_type = ZipfilePlan
 
     def plan(self, job: PackageJob) -> ZipfilePlan:
-        """Find every file of every candidate and write every JSON file. Of disk, only a missing ``output_dir`` is made.
+        """Find and try every candidate, and write every text. Of disk, a missing ``output_dir`` and the cache are made.
 
         Raises ``PermanentError`` and ``TransientError``.
         """
-        if job.config.config.export_in_mlflow_format:
-            raise PermanentError(
-                ErrorCode.MLFLOW_UNAVAILABLE,
-                "This version of Packhouse cannot export models in the MLflow format.",
-                fix="Set export_in_mlflow_format to false.",
-                field="packaging_config.config.export_in_mlflow_format",
-            )
         scrub = Scrubber(engine_directories(job.event, job.mapping))
-        candidates = candidates_of(job.event, job.ranking, lambda model: find(model, job.locate, job.storage))
-        folders = [candidate_folder(each, scrub, default_prefix(each.ranked)) for each in candidates]
-        tree = lay_out(folders)
         name = f"{job.config.name}.zip"
+        contents = contents_of(job, scrub)
         with destination_of(job, name) as place:
             destination, replaced = place.key, place.replaced()
         return ZipfilePlan(
             destination=destination,
             name=name,
-            files=_planned(job, tree),
-            manifest=manifest_head(job.run, job.event, job.config, job.ranking, scrub, unavailable=[]),
-            models=[folder.prefix for folder in folders],
+            files=_planned(job, contents.tree),
+            manifest=manifest_head(job.run, job.event, job.config, job.ranking, scrub, contents.unavailable),
+            models=contents.models,
+            warnings=contents.warnings,
             replaced=replaced,
         )
 
@@ -117,6 +118,7 @@ class ZipfilePackager:
                 size = pouring.finish()
                 reach("zip.poured")
             reach("zip.renamed")
+        _publish_report(job, plan)
         return Poured(
             path=shown,
             bytes=size,
@@ -124,6 +126,8 @@ class ZipfilePackager:
             digest=package_digest(manifest),
             models=tuple(plan.models),
             replaced=plan.replaced,
+            checks=tuple(plan.manifest.checks),
+            warnings=tuple(plan.warnings),
         )
 
 
@@ -153,14 +157,12 @@ class _Pouring:
         return self._writer.finish()
 
     def _add(self, file: PlannedFile) -> Sized:
-        if file.source is None:
+        if file.source is None and file.runtime is None:
             data = (file.made or "").encode()
             digest = self._writer.add_bytes(file.path, data, deflate=file.deflate)
             self._job.progress.advance(len(data))
             return Sized(digest.size, digest.sha256)
-        location = self._job.locate(file.source.shown)
-        with self._job.storage.open_file(location) as source:
-            must_be_as_planned(source, file.source.size, file.source.mark)
+        with self._opened(file) as source:
             digest = self._writer.add_file(
                 file.path,
                 source,
@@ -171,6 +173,32 @@ class _Pouring:
             self._known[source.real] = digest
         return Sized(digest.size, digest.sha256)
 
+    def _opened(self, file: PlannedFile) -> Readable:
+        """A model file or a runtime package, seen to be the planned one."""
+        if file.runtime is not None:
+            return self._job.runtimes.open(
+                CachedFile(file.runtime.sha256, file.runtime.size, file.runtime.origin), self._job.progress.advance
+            )
+        if file.source is None:
+            raise ValueError(f"{file.path} refers to nothing")
+        source = self._job.storage.open_file(self._job.locate(file.source.shown))
+        try:
+            must_be_as_planned(source, file.source.size, file.source.mark)
+        except BaseException:
+            source.__exit__(None, None, None)
+            raise
+        return source
+
+
+def _publish_report(job: PackageJob, plan: ZipfilePlan) -> None:
+    """Put the report beside the ZIP, which is there by now: whoever looks at one of them finds both."""
+    page = next((file.made or "" for file in plan.files if file.path == REPORT), "").encode()
+    with (
+        destination_of(job, f"{job.config.name}.{REPORT}") as place,
+        place.published(needed=len(page), entries=1, confirm=job.progress.confirm) as sink,
+    ):
+        sink.write(page)
+
 
 def _planned(job: PackageJob, tree: PackageTree) -> list[PlannedFile]:
     deflate: dict[str, bool] = {}
@@ -179,8 +207,10 @@ def _planned(job: PackageJob, tree: PackageTree) -> list[PlannedFile]:
         if isinstance(entry, Made):
             files.append(PlannedFile(path=path, made=entry.data.decode(), deflate=worth_deflating_bytes(entry.data)))
             continue
-        if not isinstance(entry, ModelFile):
-            raise TypeError(f"{path}: a ZIP cannot hold {entry} yet")
+        if isinstance(entry, CachedFile):
+            runtime = PlannedRuntime(sha256=entry.sha256, size=entry.size, origin=entry.origin)
+            files.append(PlannedFile(path=path, runtime=runtime, deflate=False))
+            continue
         if path > MANIFEST:
             raise ValueError(f"{path}: a model file must come before the manifest, which holds its digest")
         shown = entry.location.shown
