@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import stat
 import struct
 import zipfile
@@ -48,8 +49,12 @@ class Archive:
     law = "is a sound ZIP file with safe paths"
 
     def __init__(self, path: Path) -> None:
-        self._file = _Bounded(path.open("rb", buffering=0))
+        # Without O_NONBLOCK, opening a pipe that nobody writes to would never return.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._file = _Bounded(io.FileIO(descriptor))
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise zipfile.BadZipFile("it is no regular file")
             self.bytes = self._file.seek(0, 2)
             self._zip = zipfile.ZipFile(self._file)
         except UNREADABLE as error:
