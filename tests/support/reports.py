@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from packhouse.producers.olive import read_output_dir
 from packhouse.schemas.checks import CheckState, ModelCheck, Verdict
 from packhouse.schemas.events import FinishedRun, RunRef
 from packhouse.schemas.files import Unavailable
@@ -18,7 +22,10 @@ from packhouse.worker.ranking import rank
 from packhouse.worker.storage.location import Location
 
 ENGINE = "/srv/olive"
-HOSTILE = "</script><svg onload=alert(1)>\"'&\u202egnp.\u200b\x00" + "e\u0301\u0301\u0301\u0301\u0301\u0301"
+HOSTILE = (
+    "</style><svg onload=alert(1)><img src=http://127.0.0.1:9>\"'&\u202egnp.\u200b\x00"
+    "e\u0301\u0301\u0301\u0301\u0301\u0301"
+)
 
 
 def page_of(event: FinishedRun, **parts: Any) -> str:
@@ -115,3 +122,74 @@ class MadeUp:
                 **fields,
             }
         )
+
+
+def sample(data: Path, name: str) -> bytes:
+    """The page of a real run, with a verdict of every kind."""
+    event = read_output_dir(data / name / "output_dir")
+    return made(event, checks=verdicts(event))
+
+
+def crowded() -> FinishedRun:
+    """Nearly five thousand nodes on three accelerators, 183 of them candidates; a few values are missing."""
+    chance, run = random.Random(1), MadeUp()
+    for accelerator in ("cpu-cpu", "gpu-cuda", "npu-qnn"):
+        for at in range(1600):
+            accuracy = 0.98 - 0.3 * chance.random() ** 3
+            latency = math.exp(chance.gauss(0, 1)) * 0.05 / (1.1 - accuracy)
+            run.node(accelerator, accuracy, latency, output=at < 60, input=(0.9, 0.2), goals_met=at % 3 != 0)
+    run.node("cpu-cpu", math.nan, 0.1)
+    run.node("cpu-cpu", 0.9, None)
+    run.node("gpu-cuda", 0.91, math.inf)
+    return run.run()
+
+
+def one_objective() -> FinishedRun:
+    """Two accelerators, equal values among them."""
+    run = MadeUp({"latency-avg": (1, False)})
+    for accelerator in ("cpu-cpu", "gpu-nvtensorrtrtx"):
+        for at, value in enumerate([0.1, 0.1, 0.12, 0.2, 0.31, 0.1, 0.5, 0.14, 0.12]):
+            run.node(accelerator, value, output=at < 5, input=(0.3,))
+    return run.run()
+
+
+def hostile() -> FinishedRun:
+    """Names that are markup, turn the direction of text, and have no end; more objectives than a page has room for."""
+    run = MadeUp(
+        {f"{HOSTILE}{'x' * 900}": (1, True), **{f"m{at}-{HOSTILE}": (at + 2, at % 2 == 0) for at in range(14)}}
+    )
+    for at in range(4):
+        run.node(
+            "cpu-cpu",
+            *(10.0 ** (at * power) for power in range(15)),
+            model_id=f"{at}{HOSTILE}{'W' * 900}",
+            from_pass=HOSTILE * 6,
+            pass_run_config={HOSTILE: HOSTILE * 100, "x": f"{ENGINE}/a/b"},
+            input=[1.0] * 15,
+        )
+    return run.run(engine={"name": HOSTILE, "version": HOSTILE})
+
+
+def hostile_page() -> bytes:
+    """The page of the hostile run, with hostile verdicts and gaps."""
+    event = hostile()
+    checks = [
+        check.model_copy(update={"verdict": Verdict(state=CheckState.FAILED, reason=f"{ENGINE}/x: {HOSTILE}\n" * 20)})
+        for check in verdicts(event)
+    ]
+    whose = RunRef(source=HOSTILE, id="r</title><script>alert(1)</script>")
+    return made(event, checks=checks, run=whose, unavailable=[Unavailable(what=HOSTILE, reason=HOSTILE)] * 3)
+
+
+def pages(data: Path) -> dict[str, bytes]:
+    """A page of every kind, by name."""
+    crowd, plain = crowded(), MadeUp({})
+    plain.node("cpu-cpu")
+    return {
+        "two-accelerators": sample(data, "olive-0.6.2-cpu-and-openvino"),
+        "search": sample(data, "olive-0.13.0-search"),
+        "crowded": made(crowd, checks=verdicts(crowd)),
+        "one-objective": made(one_objective()),
+        "no-objective": made(plain.run()),
+        "hostile": hostile_page(),
+    }

@@ -22,6 +22,8 @@ _INSET: Final = 14.0
 """Room between the frame and what is drawn in it."""
 _ROW: Final = 34.0
 """Height of an accelerator's row, where there is one objective only."""
+_BELOW: Final = 52.0
+"""Height of the ticks and the title below the frame."""
 _RADIUS: Final = 6.0
 _SMALL: Final = 3.0
 
@@ -35,10 +37,12 @@ class Paper:
     height: float
     across: int
     up: int
+    title_lines: int
+    """Lines that an axis's title is written on, one or two."""
 
 
-WIDE: Final = Paper("wide", 1040, 460, 8, 6)
-NARROW: Final = Paper("narrow", 340, 360, 4, 6)
+WIDE: Final = Paper("wide", 1040, 460, 8, 6, 1)
+NARROW: Final = Paper("narrow", 340, 390, 4, 6, 2)
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,10 @@ class Chart:
     """Ticks of the horizontal axis."""
     up: tuple[Written, ...]
     """Ticks of the vertical axis, or names of accelerators."""
-    across_title: str
-    up_title: str | None
+    across_title: tuple[str, ...]
+    """Lines, at most two."""
+    up_title: tuple[str, ...]
+    """The same; none where there is one objective only."""
     lines: tuple[Line, ...]
     others: tuple[Mark, ...]
     inputs: tuple[Mark, ...]
@@ -131,8 +137,11 @@ class _Drawing:
         )
         self._left = min(max(width_of(text) for text in beside) + 12, paper.width * 0.42)
         self._right = paper.width - 16
-        self._top = 34.0 if self._scatter else 12.0
-        self._bottom = paper.height - 52 if self._scatter else self._top + _ROW * len(self._rows) + 2 * _INSET
+        self._titles = LINE * (paper.title_lines - 1)
+        self._top = 34.0 + self._titles if self._scatter else 12.0
+        self._bottom = (
+            paper.height - _BELOW - self._titles if self._scatter else self._top + _ROW * len(self._rows) + 2 * _INSET
+        )
 
     def chart(self) -> Chart:
         """Everything in its place."""
@@ -143,7 +152,7 @@ class _Drawing:
         candidates = [self._mark(point, _RADIUS) for point in by_role[Role.CANDIDATE]]
         return Chart(
             paper=self._paper,
-            height=self._bottom + 52,
+            height=self._bottom + _BELOW + self._titles,
             left=self._left,
             top=self._top,
             right=self._right,
@@ -151,7 +160,7 @@ class _Drawing:
             across=tuple(self._across()),
             up=tuple(self._up()),
             across_title=self._title(self._objectives[-1], self._horizontal, upwards=False),
-            up_title=self._title(self._objectives[0], self._vertical, upwards=True) if self._vertical else None,
+            up_title=self._title(self._objectives[0], self._vertical, upwards=True) if self._vertical else (),
             lines=tuple(self._frontiers()),
             others=tuple(others[at] for at in kept),
             inputs=tuple(inputs),
@@ -160,9 +169,13 @@ class _Drawing:
             labels=tuple(self._labels(candidates, inputs)),
         )
 
-    def _title(self, objective: Objective, scale: Scale, *, upwards: bool) -> str:
+    def _title(self, objective: Objective, scale: Scale, *, upwards: bool) -> tuple[str, ...]:
         powers = " · logarithmic" if scale.logarithmic else ""
-        return f"{objective.name} · {better(objective, upwards=upwards)}{powers}"
+        where = better(objective, upwards=upwards) + powers
+        room = int(self._paper.width / width_of("m"))
+        if self._paper.title_lines > 1:
+            return shortened(objective.name, room), where
+        return (f"{shortened(objective.name, room - len(where) - 3)} · {where}",)
 
     def _x(self, value: Fraction) -> float:
         return self._left + _INSET + self._horizontal.place(value) * (self._right - self._left - 2 * _INSET)

@@ -54,12 +54,13 @@ def _decided(
 ) -> str:
     name = words.name(objective.name, 60)
     superlative, comparative = ("highest", "higher") if objective.higher_is_better else ("lowest", "lower")
-    other = f"against {shown.number(there)}" if there is not None else "where number 2 has no value"
+    ours, theirs = shown.pair(here, there)
+    other = f"against {theirs}" if there is not None else "where number 2 has no value"
     if not equal:
         of = " of number 2" if there is not None else ""
-        return f"it has the {superlative} {name} of all {count} candidates, {shown.number(here)} {other}{of}."
+        return f"it has the {superlative} {name} of all {count} candidates, {ours} {other}{of}."
     names = " and ".join(equal[:3]) + (" and others" if len(equal) > 3 else "")  # noqa: PLR2004
-    return f"it equals number 2 in {names}, and has the {comparative} {name}, {shown.number(here)} {other}."
+    return f"it equals number 2 in {names}, and has the {comparative} {name}, {ours} {other}."
 
 
 def _value(candidate: RankedCandidate, objective: Objective) -> int | float | None:

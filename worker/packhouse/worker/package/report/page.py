@@ -14,7 +14,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from packhouse.schemas.checks import ModelCheck
 from packhouse.schemas.events import FinishedRun, RunRef
 from packhouse.schemas.files import Unavailable
-from packhouse.schemas.ranking import Objective, Ranking
+from packhouse.schemas.ranking import Ranking
 from packhouse.worker.package.candidate import Candidate, CandidateFolder
 from packhouse.worker.package.report.chart import NARROW, WIDE, draw
 from packhouse.worker.package.report.content import OBJECTIVES_SHOWN, counts, left_out_groups, missing, rows, times
@@ -48,7 +48,7 @@ def report(  # noqa: PLR0913, PLR0917 (each is another part of what a package is
 
     ``folders`` and ``candidates`` are those of the ranking, best first, one for one. ``others`` are the paths of the
     package outside the candidates' folders: the page tells of sample code and runtime packages that are among them.
-    Equal arguments give equal bytes. It stays below two megabytes, however many nodes a run has.
+    Equal arguments give equal bytes. It stays below four megabytes, whatever a run holds.
     """
     words = Words(scrub)
     accelerators = [str(footprint.accelerator) for footprint in event.footprints]
@@ -103,7 +103,7 @@ def _chart(event: FinishedRun, ranking: Ranking, accelerators: Sequence[str], wo
     absent = [each.rank for each in ranking.candidates[:CANDIDATES_SHOWN] if each.rank not in plotted]
     drawn: list[Any] = []
     if points:
-        named = [_named(each, words) for each in objectives]
+        named = [each.model_copy(update={"name": words.name(each.name, 60)}) for each in objectives]
         drawn = [draw(points, named, accelerators, paper) for paper in (WIDE, NARROW)]
     return {
         "objectives": [words.name(each.name, 60) for each in objectives],
@@ -115,10 +115,6 @@ def _chart(event: FinishedRun, ranking: Ranking, accelerators: Sequence[str], wo
         "absent": absent,
         "beyond": max(0, len(ranking.candidates) - CANDIDATES_SHOWN),
     }
-
-
-def _named(objective: Objective, words: Words) -> Objective:
-    return objective.model_copy(update={"name": words.name(objective.name, 30)})
 
 
 def _source(name: str) -> str:

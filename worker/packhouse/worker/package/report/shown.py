@@ -21,8 +21,6 @@ MINUS: Final = "\N{MINUS SIGN}"
 TIMES: Final = "\N{MULTIPLICATION SIGN}"
 
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_OPEN: Final = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"
-_CLOSE: Final = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}"
 _MARKS: Final = frozenset({"Mn", "Me"})
 _MARKS_IN_A_ROW: Final = 3
 _GROUPED_BELOW: Final = 10**12
@@ -75,11 +73,18 @@ def number(value: float | None) -> str:
     return "NaN" if math.isnan(value) else "∞" if value > 0 else f"{MINUS}∞"
 
 
+def pair(one: float | None, other: float | None) -> tuple[str, str]:
+    """Two values that differ, with as many digits as it takes to see that."""
+    if isinstance(one, float) and isinstance(other, float) and number(one) == number(other):
+        return repr(one), repr(other)
+    return number(one), number(other)
+
+
 def exact(value: float | None) -> Fraction | None:
-    """The value without rounding, or None where it is missing, NaN or infinite."""
+    """The value as it was written, without rounding, or None where it is missing, NaN or infinite."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
-    return Fraction(value)
+    return Fraction(repr(value))
 
 
 def size(count: int) -> str:
@@ -118,7 +123,7 @@ def _visible(text: str) -> list[str]:
         category = unicodedata.category(character)
         marks = marks + 1 if category in _MARKS else 0
         if category in _UNSEEN or marks > _MARKS_IN_A_ROW:
-            shown.append(f"{_OPEN}U+{ord(character):04X}{_CLOSE}")
+            shown.append(f"[U+{ord(character):04X}]")
         else:
             shown.append(character)
     return shown
