@@ -37,6 +37,7 @@ _OUTAGE: Final = re.compile(
     r"|timed out|Max retries|IncompleteRead|incomplete-download|NewConnectionError|ConnectionError|ProtocolError"
     r"|Connection aborted|Connection reset"
 )
+_OTHER: Final = re.compile(r"has (inconsistent|invalid) (name|version|metadata)|has invalid metadata")
 _DAMAGED: Final = re.compile(r"DO NOT MATCH THE HASHES|hash-mismatch|Wheel '.*' (located at .* )?is invalid|BadZipFile")
 
 
@@ -57,7 +58,7 @@ class Pip:
         wheels.mkdir()
         command = [
             sys.executable, "-I", "-m", _CHILD, str(os.getpid()), str(self.most),
-            "download", "-v", "--no-input", "--no-color", "--progress-bar", "off", "--disable-pip-version-check",
+            "download", "-vv", "--no-input", "--no-color", "--progress-bar", "off", "--disable-pip-version-check",
             "--no-cache-dir", "--no-deps", "--only-binary", ":all:", "--python-version", target.python,
             *(word for tag in target.tags for word in ("--platform", tag)),
             *self._sources(), "--dest", str(wheels), "--", requirement,
@@ -122,7 +123,7 @@ def _failure(output: str, requirement: str, target: Target, status: int) -> NotH
     """What pip's words mean. They are for the log alone: they hold addresses, now and then with a password."""
     errors = "\n".join(line for line in output.splitlines() if line.startswith(("ERROR", "WARNING")))
     log.warning("pip found no %s for %s (status %s): %s", requirement, target, status, scrub(errors[-_TOLD:]))
-    if _LARGE in errors:
+    if _LARGE in output:
         return Absent("It is larger than PACKHOUSE_RUNTIME_FILE_BYTES.")
     if _FULL.search(errors):
         return Outage("It does not fit into the worker's cache folder.")
@@ -130,6 +131,8 @@ def _failure(output: str, requirement: str, target: Target, status: int) -> NotH
         return Outage("The package index did not answer as it should.")
     if _DAMAGED.search(output):
         return Absent("What the package index gave does not have the digest that it says.")
+    if _OTHER.search(output):
+        return Absent("What was found for it says inside that it is something else.")
     if "No matching distribution found" in output or "Could not find a version" in output:
         return Absent("There is no such wheel.")
     return Absent(f"pip could not fetch it (exit status {status}); the worker's log has what it said.")
