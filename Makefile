@@ -42,7 +42,7 @@ test: lint ## What a change has to pass: lint, and every test of less than a min
 	$(PYTEST) -m "not full"
 
 test-full: setup ## The tests that take minutes or gigabytes
-	.ci/need unzip=unzip node=nodejs npm=npm
+	.ci/need unzip=unzip node=nodejs npm=npm g++=g++ cmake=cmake
 	$(PYTEST) -m full
 
 faults: setup ## Processes killed at the worst moments, over and over
