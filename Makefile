@@ -6,10 +6,10 @@ PYTEST := $(BIN)/python -m pytest
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint format bench faults lock schemas clean
+.PHONY: help setup demo test test-full image-check lint format bench faults lock schemas clean
 
 help: ## What there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.project ## Virtual environment with everything, from the locked requirements
 
@@ -42,8 +42,12 @@ test: lint ## What a change has to pass: lint, and every test of less than a min
 	$(PYTEST) -m "not full"
 
 test-full: setup ## The tests that take minutes or gigabytes
-	.ci/need unzip=unzip node=nodejs npm=npm g++=g++ cmake=cmake
+	.ci/need debootstrap=debootstrap unzip=unzip node=nodejs npm=npm g++=g++ cmake=cmake
 	$(PYTEST) -m full
+
+image-check: setup ## The container image: lint it, run its steps in a Debian, and a worker in what comes of them
+	.ci/need debootstrap=debootstrap
+	$(PYTEST) -m "" tests/e2e/test_image.py
 
 faults: setup ## Processes killed at the worst moments, over and over
 	.ci/need unzip=unzip node=nodejs npm=npm
@@ -64,6 +68,8 @@ lock: setup ## Resolve the dependencies anew and write the locked requirements
 	$(LOCK) --upgrade pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
 	$(LOCK) --constraints requirements/dev.txt pyproject.toml --extra worker --output-file requirements/worker.txt
 	$(LOCK) --constraints requirements/dev.txt pyproject.toml --extra worker --extra azure --output-file requirements/worker-azure.txt
+	$(LOCK) --constraints requirements/dev.txt pyproject.toml --extra flower --output-file requirements/flower.txt
+	$(LOCK) --constraints requirements/dev.txt --group build --output-file requirements/build.txt
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .packhouse .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
