@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -37,22 +37,21 @@ class Seen:
 
 @contextmanager
 def chromium(
-    profile: Path, *, width: int, height: int, scheme: Scheme, scripts: bool = True
+    playwright: Playwright, profile: Path, *, width: int, height: int, scheme: Scheme, scripts: bool = True
 ) -> Generator[BrowserContext]:
     """A browser window of that size. ``profile`` is an empty folder for its data."""
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(profile),
-            executable_path=CHROMIUM,
-            args=FLAGS,
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,
-            java_script_enabled=scripts,
-        )
-        try:
-            yield context
-        finally:
-            context.close()
+    context = playwright.chromium.launch_persistent_context(
+        str(profile),
+        executable_path=CHROMIUM,
+        args=FLAGS,
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        java_script_enabled=scripts,
+    )
+    try:
+        yield context
+    finally:
+        context.close()
 
 
 def visit(context: BrowserContext, file: Path) -> Seen:

@@ -7,8 +7,8 @@ from typing import Final
 
 LINE: Final = 14.0
 """Height of a line of text."""
-_CHARACTER: Final = 7.6
-"""Width to allow for a character: fonts differ from system to system."""
+_CHARACTER: Final = 8.4
+"""Width to allow for a character: the widest of common fonts, in bold."""
 _GAP: Final = 3.0
 _BASELINE: Final = 3.5
 
