@@ -44,6 +44,7 @@ def quick(url: str, namespace: str, root: Path) -> Settings:
         retry_seconds=0.1,
         soft_shutdown_seconds=3,
         runtime_source="off",
+        check_models="off",
     )
 
 

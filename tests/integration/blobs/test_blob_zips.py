@@ -49,7 +49,7 @@ class Progress:
 
 @pytest.fixture
 def pour(place: BlobPlace, tmp_path: Path, redis_url: str, namespace: str) -> Callable[..., Poured]:
-    settings = Settings(redis_url=redis_url, namespace=namespace)
+    settings = Settings(redis_url=redis_url, namespace=namespace, check_models="off")
 
     def run(event: RunFinished, progress: Progress | None = None, plan: ZipfilePlan | None = None) -> Poured:
         job = PackageJob(

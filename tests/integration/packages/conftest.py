@@ -115,7 +115,7 @@ class Farm:
         return self.run([{"accelerator": "cpu-cpu", "nodes": nodes}], **fields)
 
     def job(self, event: FinishedRun, config: PackagingConfig | None = None) -> PackageJob:
-        settings = Settings()
+        settings = Settings(check_models="off")
         return PackageJob(
             run=RunRef(source="urn:test", id="run-1"),
             event=event,

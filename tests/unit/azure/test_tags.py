@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from packhouse.schemas import Engine, Metric, RunRef
 from packhouse.schemas.accelerator import Accelerator
+from packhouse.schemas.checks import CheckState, Verdict
 from packhouse.schemas.ranking import Objective, RankedCandidate
 from packhouse.worker.azure.tags import (
     LONGEST_KEY,
@@ -16,6 +17,7 @@ from packhouse.worker.azure.tags import (
     within_limits,
 )
 
+PASSED = Verdict(state=CheckState.PASSED)
 DIGEST = "sha256:" + "a" * 64
 RUN = RunRef(source="/farm", id="run-1")
 
@@ -37,7 +39,7 @@ def objectives(*names: str) -> list[Objective]:
 
 def test_tags_say_which_run_which_engine_where_it_stands_and_why() -> None:
     engine = Engine(name="olive", version="0.6.2")
-    tags = tags_of(RUN, engine, objectives("b", "a"), candidate(a=0.5, b=1.0, c=2.0), DIGEST)
+    tags = tags_of(RUN, engine, objectives("b", "a"), candidate(a=0.5, b=1.0, c=2.0), DIGEST, PASSED)
     assert tags == {
         "packhouse_run": "run-1",
         "packhouse_source": "/farm",
@@ -48,19 +50,20 @@ def test_tags_say_which_run_which_engine_where_it_stands_and_why() -> None:
         "rank_in_accelerator": "2",
         "model_id": "m",
         "packhouse_digest": DIGEST,
+        "packhouse_check": "passed",
         "metric_b": "1.0",
         "metric_a": "0.5",
     }
 
 
 def test_what_is_not_known_has_no_tag() -> None:
-    tags = tags_of(RUN, Engine(name="olive"), objectives("a", "b"), candidate(a=None), DIGEST)
+    tags = tags_of(RUN, Engine(name="olive"), objectives("a", "b"), candidate(a=None), DIGEST, PASSED)
     assert not {"engine_version", "metric_a", "metric_b"} & set(tags)
 
 
 def test_of_too_many_objectives_the_weightiest_stay() -> None:
     names = [f"m{number}" for number in range(80)]
-    tags = tags_of(RUN, Engine(name="e"), objectives(*names), candidate(**dict.fromkeys(names, 0.0)), DIGEST)
+    tags = tags_of(RUN, Engine(name="e"), objectives(*names), candidate(**dict.fromkeys(names, 0.0)), DIGEST, PASSED)
     assert len(tags) == MOST_ENTRIES
     assert "metric_m0" in tags
     assert "metric_m79" not in tags

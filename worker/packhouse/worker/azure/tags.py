@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from packhouse.schemas.base import Digest
+from packhouse.schemas.checks import Verdict
 from packhouse.schemas.events import Engine, RunRef
 from packhouse.schemas.ranking import Objective, RankedCandidate
 
@@ -24,9 +25,14 @@ _NOT_IN_KEYS: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 def tags_of(
-    run: RunRef, engine: Engine, objectives: Iterable[Objective], candidate: RankedCandidate, digest: Digest
+    run: RunRef,
+    engine: Engine,
+    objectives: Iterable[Objective],
+    candidate: RankedCandidate,
+    digest: Digest,
+    verdict: Verdict,
 ) -> dict[str, str]:
-    """The tags of a candidate's asset: run, engine, accelerator, rank, its objectives by priority, content digest."""
+    """The tags of a candidate's asset: run, engine, accelerator, rank, content digest, verdict, and its objectives."""
     pairs = [
         ("packhouse_run", run.id),
         ("packhouse_source", run.source),
@@ -37,6 +43,7 @@ def tags_of(
         ("rank_in_accelerator", str(candidate.rank_in_accelerator)),
         ("model_id", candidate.model_id),
         (DIGEST, digest),
+        ("packhouse_check", str(verdict.state)),
         *((f"metric_{objective.name}", _value(candidate, objective)) for objective in objectives),
     ]
     return within_limits(pairs)

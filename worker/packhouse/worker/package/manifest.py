@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Final, Self
 
 from packhouse.schemas.base import Digest
+from packhouse.schemas.checks import ModelCheck
 from packhouse.schemas.events import FinishedRun, RunRef
 from packhouse.schemas.files import Manifest, ManifestEngine, ManifestFile, Unavailable
 from packhouse.schemas.packaging import PackagingConfig
@@ -41,6 +42,7 @@ def manifest_head(
     config: PackagingConfig,
     ranking: Ranking,
     scrub: Scrubber,
+    checks: list[ModelCheck],
     unavailable: list[Unavailable],
 ) -> Manifest:
     """The manifest of a package before any of its files is known."""
@@ -55,6 +57,7 @@ def manifest_head(
         name=config.name,
         files=[],
         left_out=ranking.left_out,
+        checks=checks,
         unavailable=unavailable,
     )
     return Manifest.model_validate(scrub.json(plain(head)))

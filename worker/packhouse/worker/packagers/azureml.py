@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 
 from packhouse.schemas.base import Digest, Document, content_digest
 from packhouse.schemas.blob.address import BlobAddress
+from packhouse.schemas.checks import ModelCheck
 from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.events import AzureMLWorkspace
 from packhouse.schemas.status import Asset
@@ -61,6 +62,9 @@ class AzureMLPlan(Plan, frozen=True):
     """Whether the folders are in the MLflow format."""
     assets: list[PlannedAsset]
     """Best first."""
+    checks: list[ModelCheck]
+    """The verdicts on the candidates, best first."""
+    warnings: list[str]
 
 
 class AzureMLPackager:
@@ -94,6 +98,8 @@ class AzureMLPackager:
             plan=f"{job.tag}-{job.token}",
             mlflow=options.export_in_mlflow_format,
             assets=[_planned(job, each) for each in prepared],
+            checks=[each.check for each in prepared],
+            warnings=[text for each in prepared for text in each.warnings],
         )
 
     def pour(self, job: PackageJob, plan: AzureMLPlan) -> Poured:
@@ -113,6 +119,8 @@ class AzureMLPackager:
             bytes=sum(file.size for file in files),
             files=len(files),
             digest=content_digest([asset.digest for asset in plan.assets]),
+            checks=tuple(plan.checks),
+            warnings=tuple(plan.warnings),
         )
 
 
@@ -195,7 +203,7 @@ def _planned(job: PackageJob, prepared: Prepared) -> PlannedAsset:
         name=job.config.asset_name(ranked.accelerator, ranked.rank_in_accelerator),
         digest=digest,
         files=files,
-        tags=tags_of(job.run, job.event.engine, job.ranking.objectives, ranked, digest),
+        tags=tags_of(job.run, job.event.engine, job.ranking.objectives, ranked, digest, prepared.check.verdict),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from packhouse.schemas.checks import ModelCheck
 from packhouse.schemas.events import Package
 from packhouse.schemas.files import Unavailable
 from packhouse.worker.package.candidate import default_prefix
@@ -28,6 +29,7 @@ class Contents:
     """Without the manifest."""
     models: list[str]
     """Folders of the candidates, best first."""
+    checks: list[ModelCheck]
     unavailable: list[Unavailable]
     warnings: list[str]
 
@@ -43,6 +45,7 @@ def contents_of(job: PackageJob, scrub: Scrubber) -> Contents:
     if job.config.include_sample_code and prepared:
         others |= sample_code(_sample_model(job, prepared[0]))
     folders = [each.folder for each in prepared]
+    checks = [each.check for each in prepared]
     page = report(
         job.config.name,
         job.run,
@@ -50,7 +53,7 @@ def contents_of(job: PackageJob, scrub: Scrubber) -> Contents:
         job.ranking,
         folders,
         [each.candidate for each in prepared],
-        [],
+        checks,
         runtimes.unavailable,
         scrub,
         others,
@@ -59,7 +62,8 @@ def contents_of(job: PackageJob, scrub: Scrubber) -> Contents:
         tree=lay_out(folders, others, {REPORT: Made(page)}),
         models=[folder.prefix for folder in folders],
         unavailable=runtimes.unavailable,
-        warnings=runtimes.warnings,
+        checks=checks,
+        warnings=[*(text for each in prepared for text in each.warnings), *runtimes.warnings],
     )
 
 
@@ -80,7 +84,10 @@ def _sample_model(job: PackageJob, best: Prepared) -> SampleModel:
     return SampleModel(
         folder=best.folder.prefix,
         type=best.candidate.model.type,
-        graphs=tuple(SampleGraph(model.main, best.signatures[model.main]) for model in source.onnx_models),
+        graphs=tuple(
+            SampleGraph(model.main, best.signatures[model.main], best.checked.by_model.get(model.main, {}))
+            for model in source.onnx_models
+        ),
         execution_providers=tuple(best.execution_providers),
         packages=_packages_of(job, best),
         use_ort_extensions=best.needs_extensions,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from packhouse.schemas.base import Document
+from packhouse.schemas.errors import ErrorCode, TransientError
 from packhouse.schemas.files import MANIFEST, Manifest
 from packhouse.schemas.status import Replaced
 from packhouse.worker.faultpoints import reach
@@ -95,7 +96,9 @@ class ZipfilePackager:
             destination=destination,
             name=name,
             files=_planned(job, contents.tree),
-            manifest=manifest_head(job.run, job.event, job.config, job.ranking, scrub, contents.unavailable),
+            manifest=manifest_head(
+                job.run, job.event, job.config, job.ranking, scrub, contents.checks, contents.unavailable
+            ),
             models=contents.models,
             warnings=contents.warnings,
             replaced=replaced,
@@ -171,6 +174,12 @@ class _Pouring:
                 advance=self._job.progress.advance,
             )
             self._known[source.real] = digest
+        if file.runtime is not None and file.runtime.sha256 != digest.sha256:
+            raise TransientError(
+                ErrorCode.RUNTIME_UNAVAILABLE,
+                f"{file.path} changed in the worker's cache while it was being packed.",
+                fix="Leave the cache folder to Packhouse; packaging is tried again by itself.",
+            )
         return Sized(digest.size, digest.sha256)
 
     def _opened(self, file: PlannedFile) -> Readable:
