@@ -5,7 +5,7 @@ from typing import Any
 
 import onnxruntime
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packhouse.schemas.files import InferenceConfig
@@ -127,10 +127,11 @@ NAMES = st.text() | st.sampled_from([
 ])  # fmt: skip
 
 
+@settings(max_examples=15, deadline=None)
 @given(st.dictionaries(NAMES, JSON), st.lists(st.tuples(st.text() | st.just(CUDA), st.dictionaries(st.text(), JSON))))
 def test_whatever_an_event_says_what_comes_of_it_is_small_and_plain(
     session: dict[str, Any], providers: list[tuple[str, dict[str, Any]]]
 ) -> None:
-    settings = of(session, *providers)
-    assert len(json.dumps([settings.session, settings.config, settings.providers, settings.dropped])) < 20_000
-    assert all("/" not in text for _, options in settings.providers for text in options.values())
+    taken = of(session, *providers)
+    assert len(json.dumps([taken.session, taken.config, taken.providers, taken.dropped])) < 20_000
+    assert all("/" not in text for _, options in taken.providers for text in options.values())

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from packhouse.worker.models.trial import Outcome, Trial, not_checked, tried
 from packhouse.worker.packagers.base import PackageJob
 from packhouse.worker.settings import Settings
 from packhouse.worker.storage.failures import said
+from packhouse.worker.storage.readable import Readable, must_be_as_planned
 from packhouse.worker.storage.storage import Storage
 
 _GIB: Final = 1 << 30
@@ -170,7 +172,7 @@ def _files_of(storage: Storage, source: ModelSource, model: OnnxMain) -> list[So
     files = {file.relative: file for file in source.files}
     main = files[model.main]
     folder = model.main[: len(model.main) - len(model.main.rpartition("/")[2])]
-    with storage.open_file(main.location) as file:
+    with _as_found(storage, main) as file:
         shown = said(file.shown)
         named = {tensor.location for tensor in external_locations(file, shown=shown)}
         if model.ep_contexts:
@@ -183,11 +185,18 @@ def _files_of(storage: Storage, source: ModelSource, model: OnnxMain) -> list[So
 
 def _of_unknown_rank(storage: Storage, files: Sequence[SourceFile], model: OnnxMain) -> tuple[str, ...]:
     main = next(file for file in files if file.relative == model.main)
-    with storage.open_file(main.location) as file:
+    with _as_found(storage, main) as file:
         signature = read_signature(file, shown=said(file.shown))
     return tuple(
         value.name for value in signature.inputs if isinstance(value.type, TensorType) and value.type.shape is None
     )
+
+
+@contextmanager
+def _as_found(storage: Storage, found: SourceFile) -> Generator[Readable]:
+    with storage.open_file(found.location) as file:
+        must_be_as_planned(file, found.size, found.mark)
+        yield file
 
 
 def _name(

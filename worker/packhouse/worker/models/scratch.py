@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import resource
@@ -27,7 +26,6 @@ _MOST_LINKS: Final = 512
 _FICLONE: Final = 0x40049409
 _LEFT_BEHIND: Final = 60
 """Seconds after which a folder that nobody has locked is nobody's."""
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class NotLaidOut(Exception):
@@ -94,9 +92,7 @@ def laid_out(
                 _copy_all(root, opened, most_copied, advance)
                 descriptors = ()
         except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            raise NotLaidOut(f"the scratch folder cannot take its files ({error.strerror})") from None
+            raise NotLaidOut(f"the scratch folder does not take its files ({error.strerror})") from None
         yield Laid(root, descriptors, names, tuple(opened.values()))
 
 
