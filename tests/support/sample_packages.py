@@ -70,7 +70,7 @@ class Packages:
         model, sources = ModelConfig.model_validate(config), list[ModelSource]()
         packed(model, lambda each: sources.append(find(each, _locate, self._storage)) or sources[-1], whole)
         graphs = tuple(self._graph(whole, main.main, shapes) for main in sources[0].onnx_models)
-        best = SampleModel(ROOT, model.type, graphs, ("CPUExecutionProvider",))
+        best = SampleModel(ROOT, model.type, graphs, ("CPUExecutionProvider",), generative=sources[0].generative)
         archive = self._folder / f"{name}.zip"
         with zipfile.ZipFile(archive, "w") as writing:
             for file in sorted(path for path in whole.rglob("*") if path.is_file()):

@@ -18,6 +18,8 @@ MODELS = [
     sampled(None),
     sampled(PLAIN, EVERYTHING),
     sampled(PLAIN, use_ort_extensions=True, packages=()),
+    sampled(PLAIN, generative=True),
+    *[SampleModel(FOLDER, kind) for kind in ("PyTorchModel", "HFModel", "OpenVINOModel", "SNPEModel")],
 ]
 
 
@@ -29,7 +31,7 @@ def text(made: dict[str, Made], path: str) -> str:
 def test_every_file_of_the_python_sample_is_python(model):
     made = sample_code(model)
     programs = [path for path in made if path.endswith(".py")]
-    assert "SampleCode/python/sample.py" in programs
+    assert ("SampleCode/python/sample.py" in programs) == bool(model.graphs)
     for path in programs:
         compile(made[path].data, path, "exec", dont_inherit=True)
 
@@ -89,6 +91,17 @@ def test_without_a_known_runtime_any_version_is_asked_for_and_extensions_where_t
 def test_a_runtime_of_another_name_takes_the_place_of_the_usual_one():
     made = sample_code(sampled(PLAIN, packages=(Package(name="onnxruntime-openvino", version="1.21.0"),)))
     assert text(made, "python/requirements.txt").splitlines()[1:] == ["numpy", "onnxruntime-openvino==1.21.0"]
+
+
+def test_a_generative_model_has_a_program_in_python_and_says_what_to_do_in_the_other_languages():
+    runtimes = (Package(name="onnxruntime-genai", version="0.8.0"),)
+    made = sample_code(sampled(PLAIN, generative=True, packages=runtimes))
+    assert "onnxruntime_genai.Generator" in text(made, "python/sample.py")
+    assert text(made, "python/requirements.txt").splitlines()[1:] == ["numpy", "onnxruntime-genai==0.8.0"]
+    assert {path for path in made if "/cpp/" in path or "/csharp/" in path} == {
+        "SampleCode/cpp/README.md",
+        "SampleCode/csharp/README.md",
+    }
 
 
 def test_a_model_that_is_not_onnx_has_a_readme_that_says_so_and_no_code():

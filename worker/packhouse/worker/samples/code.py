@@ -7,10 +7,11 @@ from typing import Any, Final
 from packhouse.worker.package.tree import Made
 from packhouse.worker.samples.model import SampleModel
 from packhouse.worker.samples.nuget import nuget_packages
-from packhouse.worker.samples.rendering import languages, rendered
+from packhouse.worker.samples.rendering import rendered
 from packhouse.worker.samples.requirements import requirements
 
 SAMPLE_CODE: Final = "SampleCode"
+LANGUAGES: Final = ("cpp", "csharp", "python")
 
 
 def sample_code(best: SampleModel) -> dict[str, Made]:
@@ -25,7 +26,7 @@ def sample_code(best: SampleModel) -> dict[str, Made]:
     if best.generative:
         return dict(rendered("generative", SAMPLE_CODE, values))
     made = dict(rendered("onnx", SAMPLE_CODE, values))
-    for language in languages():
+    for language in LANGUAGES:
         made |= rendered(language, f"{SAMPLE_CODE}/{language}", values)
     return dict(sorted(made.items()))
 

@@ -14,7 +14,6 @@ from packhouse.worker.package.tree import Made
 from packhouse.worker.samples import describing, escaping
 
 _TEMPLATE: Final = ".j2"
-_LANGUAGES: Final = frozenset({"python", "cpp", "csharp"})
 
 
 def rendered(folder: str, into: str, values: dict[str, Any]) -> Iterator[tuple[str, Made]]:
@@ -35,12 +34,6 @@ def rendered(folder: str, into: str, values: dict[str, Any]) -> Iterator[tuple[s
 @cache
 def _compiled(text: str) -> Template:
     return _environment.from_string(text)
-
-
-def languages() -> list[str]:
-    """The languages there are templates for, in the order of their names."""
-    found = {each.name for each in files("packhouse.worker.samples").joinpath("templates").iterdir() if each.is_dir()}
-    return sorted(found & _LANGUAGES)
 
 
 def _walk(folder: Traversable, into: str) -> Iterator[tuple[str, Traversable]]:
