@@ -1,6 +1,7 @@
-"""Run by itself: compiles C# with Roslyn, as the JSON on standard input says, and prints the diagnostics as JSON.
+"""Run by itself: compiles C# with Roslyn. One request a line on standard input, one answer a line on standard output.
 
-Argument: folder of ``Microsoft.CodeAnalysis.CSharp.dll``. ``DOTNET_ROOT`` says where the runtime lies.
+Arguments: folder of ``Microsoft.CodeAnalysis.CSharp.dll``, and the configuration to start the runtime with, whose
+folder ``DOTNET_ROOT`` names. Requests and answers are JSON; ``support.dotnet.Compiler`` says what is in them.
 """
 
 from __future__ import annotations
@@ -13,50 +14,46 @@ from pathlib import Path
 from typing import Any
 
 
-def main(roslyn: Path) -> None:
-    """A JSON list of lines as the compiler of .NET writes them; empty where nothing was to be said."""
-    request = json.load(sys.stdin)
-    config = Path(request["out"]).with_suffix(".compiler.json")
-    config.write_text(json.dumps(request["runtimeconfig"]), encoding="utf-8")
+def main(roslyn: str, config: str) -> None:
+    """Answers each request with what the compiler said, a list of lines; empty where it had nothing to say."""
     load: Any = importlib.import_module("pythonnet").load
-    load("coreclr", dotnet_root=os.environ["DOTNET_ROOT"], runtime_config=str(config))
+    load("coreclr", dotnet_root=os.environ["DOTNET_ROOT"], runtime_config=config)
     clr: Any = importlib.import_module("clr")
     for name in ("Microsoft.CodeAnalysis", "Microsoft.CodeAnalysis.CSharp"):
-        clr.AddReference(str(roslyn / name))
-    json.dump(compiled(request), sys.stdout)
+        clr.AddReference(str(Path(roslyn) / name))
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(compiled(json.loads(line))) + "\n")
+        sys.stdout.flush()
 
 
 def compiled(request: dict[str, Any]) -> list[str]:
-    """See ``support.dotnet.compile_csharp`` for what is asked."""
+    """Errors and warnings as the compiler of .NET writes them."""
     system: Any = importlib.import_module("System")
     analysis: Any = importlib.import_module("Microsoft.CodeAnalysis")
     csharp: Any = importlib.import_module("Microsoft.CodeAnalysis.CSharp")
     text: Any = importlib.import_module("Microsoft.CodeAnalysis.Text")
     collections: Any = importlib.import_module("System.Collections.Generic")
-    options = csharp.CSharpParseOptions.Default.WithLanguageVersion(csharp.LanguageVersion.CSharp10)
+    parsing = csharp.CSharpParseOptions.Default.WithLanguageVersion(csharp.LanguageVersion.CSharp10)
     trees = collections.List[analysis.SyntaxTree]()
     for source in request["sources"]:
         content = text.SourceText.From(Path(source).read_text("utf-8"), system.Text.Encoding.UTF8)
-        trees.Add(csharp.SyntaxFactory.ParseSyntaxTree(content, options, source))
+        trees.Add(csharp.SyntaxFactory.ParseSyntaxTree(content, parsing, source))
     references = collections.List[analysis.MetadataReference]()
     for reference in request["references"]:
         references.Add(analysis.MetadataReference.CreateFromFile(reference))
-    kinds = analysis.OutputKind
-    kind = kinds.ConsoleApplication if request["executable"] else kinds.DynamicallyLinkedLibrary
-    nullable = (
-        analysis.NullableContextOptions.Enable if request["nullable"] else analysis.NullableContextOptions.Disable
-    )
-    settings = csharp.CSharpCompilationOptions(kind).WithNullableContextOptions(nullable)
-    settings = settings.WithAllowUnsafe(request["unsafe"]).WithDeterministic(True)
-    settings = settings.WithWarningLevel(request["warning_level"])
-    made = csharp.CSharpCompilation.Create(Path(request["out"]).stem, trees, references, settings)
-    with_stream = system.IO.FileStream(request["out"], system.IO.FileMode.Create)
+    kinds, nullables = analysis.OutputKind, analysis.NullableContextOptions
+    kind = kinds.ConsoleApplication if request["program"] else kinds.DynamicallyLinkedLibrary
+    options = csharp.CSharpCompilationOptions(kind).WithAllowUnsafe(not request["program"]).WithDeterministic(True)
+    options = options.WithNullableContextOptions(nullables.Enable if request["program"] else nullables.Disable)
+    options = options.WithWarningLevel(6 if request["program"] else 0)
+    made = csharp.CSharpCompilation.Create(Path(request["out"]).stem, trees, references, options)
+    stream = system.IO.FileStream(request["out"], system.IO.FileMode.Create)
     try:
-        result = made.Emit(with_stream)
+        result = made.Emit(stream)
     finally:
-        with_stream.Dispose()
+        stream.Dispose()
     return [str(each) for each in result.Diagnostics if str(each.Severity) in ("Warning", "Error")]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], sys.argv[2])

@@ -10,9 +10,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import onnxruntime
 from support.cache import cached
@@ -32,21 +33,63 @@ _CONFIG: Final[dict[str, Any]] = {
 }
 
 
-def compile_csharp(sources: Iterable[Path], out: Path, references: Sequence[Path] = ()) -> list[str]:
-    """A program for ``run_dotnet`` at ``out``, a ``.dll``: C# 10, nullable references. Returns errors and warnings."""
-    said = _compile(sources, out, references, executable=True, nullable=True)
-    out.with_suffix(".runtimeconfig.json").write_text(json.dumps(_CONFIG), encoding="utf-8")
-    return said
+class Compiler:
+    """A process that compiles C# 10, one program after the other: starting it takes longer than a program does."""
 
+    def __init__(self) -> None:
+        environment = os.environ | {"DOTNET_ROOT": str(dotnet_root()), "PYTHONPATH": str(_tools())}
+        child = str(Path(__file__).with_name("csharp_child.py"))
+        self._config = tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8")  # noqa: SIM115 (see __exit__)
+        json.dump(_CONFIG, self._config)
+        self._config.flush()
+        self._process = subprocess.Popen(
+            [sys.executable, child, str(npm_package(*_ROSLYN)), self._config.name],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
-def build_sample(folder: Path, out: Path) -> list[str]:
-    """The C# sample of a package beside all that it needs to run. Returns the compiler's errors and warnings."""
-    managed = managed_api()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for path, name in ((managed, managed.name), (native_library(), "libonnxruntime.so")):
-        (out.parent / name).unlink(missing_ok=True)
-        (out.parent / name).symlink_to(path)
-    return compile_csharp(sorted(folder.glob("*.cs")), out, [managed])
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=60)
+        self._config.close()
+
+    def program(self, sources: Iterable[Path], out: Path, references: Sequence[Path] = ()) -> list[str]:
+        """A program for ``run_dotnet`` at ``out``, a ``.dll``; nullable references on. Returns errors and warnings."""
+        out.with_suffix(".runtimeconfig.json").write_text(json.dumps(_CONFIG), encoding="utf-8")
+        return self._compile(sources, out, references, program=True)
+
+    def library(self, sources: Iterable[Path], out: Path) -> list[str]:
+        """A library at ``out``; unsafe code allowed, nothing but errors is told."""
+        return self._compile(sources, out, (), program=False)
+
+    def sample(self, folder: Path, out: Path) -> list[str]:
+        """The C# sample of a package, beside all that it needs to run. Returns the compiler's errors and warnings."""
+        managed = managed_api()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for path, name in ((managed, managed.name), (native_library(), "libonnxruntime.so")):
+            (out.parent / name).symlink_to(path)
+        return self.program(sorted(folder.glob("*.cs")), out, [managed])
+
+    def _compile(self, sources: Iterable[Path], out: Path, references: Sequence[Path], *, program: bool) -> list[str]:
+        framework = sorted((dotnet_root() / "shared" / "Microsoft.NETCore.App").glob("*/*.dll"))
+        request = {
+            "sources": [str(source) for source in sources],
+            "out": str(out),
+            "references": [str(path) for path in (*framework, *references)],
+            "program": program,
+        }
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, "the compiler died"
+        said: list[str] = json.loads(answer)
+        return said
 
 
 def run_dotnet(
@@ -65,7 +108,8 @@ def managed_api() -> Path:
 
     def build(folder: Path) -> None:
         sources = sorted((npm_package(*_MANAGED) / "Runtime").rglob("*.cs"))
-        said = _compile(sources, folder / "Microsoft.ML.OnnxRuntime.dll", (), executable=False, nullable=False)
+        with Compiler() as compiler:
+            said = compiler.library(sources, folder / "Microsoft.ML.OnnxRuntime.dll")
         assert not said, "\n".join(said)
 
     return cached(f"dotnet/managed-{_MANAGED[1]}", build) / "Microsoft.ML.OnnxRuntime.dll"
@@ -93,33 +137,3 @@ def _tools() -> Path:
         assert not ended.returncode, f"pip cannot have {', '.join(_RUNTIME)}: {ended.stderr}"
 
     return cached(f"dotnet/tools-{sys.version_info[0]}.{sys.version_info[1]}", install)
-
-
-def _compile(
-    sources: Iterable[Path], out: Path, references: Sequence[Path], *, executable: bool, nullable: bool
-) -> list[str]:
-    framework = sorted((dotnet_root() / "shared" / "Microsoft.NETCore.App").glob("*/*.dll"))
-    request = {
-        "sources": [str(source) for source in sources],
-        "out": str(out),
-        "references": [str(path) for path in (*framework, *references)],
-        "executable": executable,
-        "nullable": nullable,
-        "unsafe": not executable,
-        "warning_level": 6 if executable else 0,
-        "runtimeconfig": _CONFIG,
-    }
-    child = Path(__file__).with_name("csharp_child.py")
-    environment = os.environ | {"DOTNET_ROOT": str(dotnet_root()), "PYTHONPATH": str(_tools())}
-    ended = subprocess.run(
-        [sys.executable, str(child), str(npm_package(*_ROSLYN))],
-        input=json.dumps(request),
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert not ended.returncode, f"the compiler ended with {ended.returncode}: {ended.stderr}"
-    said: list[str] = json.loads(ended.stdout)
-    return said

@@ -24,10 +24,10 @@ internal sealed record Arguments(string? Candidate, IReadOnlyDictionary<string, 
         var shapes = new Dictionary<string, long[]>();
         for (var at = 0; at < words.Count; at++)
         {
-            if (words[at] == "--shape" && at + 1 < words.Count)
+            if (words[at] == "--shape")
             {
                 at++;
-                var (name, shape) = ParsedShape(words[at]);
+                var (name, shape) = ParsedShape(at < words.Count ? words[at] : throw new Mistake("--shape wants a value."));
                 shapes[name] = shape;
             }
             else if (candidate is null && !words[at].StartsWith('-'))

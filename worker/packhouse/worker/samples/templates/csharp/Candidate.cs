@@ -15,16 +15,10 @@ internal sealed record Model(string Folder, string Relative, JsonElement Config)
     public string Path => System.IO.Path.Combine(Folder, Relative);
 
     /// <summary>Values of the inputs that never change, where the engine took them out of the model.</summary>
-    public Inputs ConstantInputs() => Arrays("constant_inputs_file_name");
-
-    /// <summary>Values of the model's own weights, where the engine took them out of the model.</summary>
-    public Inputs Initializers() => Arrays("external_initializers_file_name");
-
-    private Inputs Arrays(string key)
-    {
-        var name = Config.Text(key);
-        return name is null ? new Inputs() : Npz.Read(System.IO.Path.Combine(System.IO.Path.GetDirectoryName(Path)!, name));
-    }
+    public Inputs ConstantInputs() =>
+        Config.Text("constant_inputs_file_name") is { } name
+            ? Npz.Read(System.IO.Path.Combine(System.IO.Path.GetDirectoryName(Path)!, name))
+            : new Inputs();
 }
 
 /// <summary>The folder of a candidate: which models are in it.</summary>

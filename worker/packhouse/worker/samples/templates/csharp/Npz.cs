@@ -2,10 +2,10 @@ using System;
 using System.IO;
 using System.IO.Compression;
 using System.Linq;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.RegularExpressions;
 using Microsoft.ML.OnnxRuntime;
-using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Sample;
 
@@ -26,7 +26,7 @@ internal static class Npz
             }
             return arrays;
         }
-        catch (Exception error) when (error is IOException or InvalidDataException)
+        catch (Exception error) when (error is IOException or InvalidDataException or FormatException or OverflowException)
         {
             arrays.Dispose();
             throw new Mistake($"{file} could not be read: {Mistake.FirstLine(error)}");
@@ -45,46 +45,50 @@ internal static class Npz
         var header = Encoding.UTF8.GetString(Bytes(stream, length));
         var type = Regex.Match(header, "'descr': '([^']*)'").Groups[1].Value;
         var shape = Regex.Match(header, @"'shape': \(([^)]*)\)");
-        var sizes = shape.Groups[1].Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
-        if (Element(type) is not { } element || !shape.Success || !header.Contains("'fortran_order': False"))
+        var sizesText = shape.Groups[1].Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        if (!shape.Success || !header.Contains("'fortran_order': False", StringComparison.Ordinal))
         {
-            throw new InvalidDataException("it holds an array of a type or an order that this program does not read");
+            throw new InvalidDataException("it holds an array in column order, which this program does not read");
         }
-        var made = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, element, sizes.Select(long.Parse).ToArray());
-        var into = made.GetTensorMutableRawData();
-        for (var at = 0; at < into.Length;)
+        var sizes = sizesText.Select(long.Parse).ToArray();
+        return type switch
         {
-            var count = stream.Read(into[at..]);
-            at += count > 0 ? count : throw new InvalidDataException("an array in it ends too soon");
-        }
-        return made;
+            "<f4" => Values<float>(stream, sizes),
+            "<f8" => Values<double>(stream, sizes),
+            "<f2" => Values<Float16>(stream, sizes),
+            "|i1" => Values<sbyte>(stream, sizes),
+            "<i2" => Values<short>(stream, sizes),
+            "<i4" => Values<int>(stream, sizes),
+            "<i8" => Values<long>(stream, sizes),
+            "|u1" => Values<byte>(stream, sizes),
+            "<u2" => Values<ushort>(stream, sizes),
+            "<u4" => Values<uint>(stream, sizes),
+            "<u8" => Values<ulong>(stream, sizes),
+            "|b1" => Values<bool>(stream, sizes),
+            _ => throw new InvalidDataException($"it holds an array of the type {type}, which this program does not read"),
+        };
     }
 
-    private static TensorElementType? Element(string type) => type switch
+    private static OrtValue Values<T>(Stream stream, long[] sizes) where T : unmanaged
     {
-        "<f4" => TensorElementType.Float,
-        "<f8" => TensorElementType.Double,
-        "<f2" => TensorElementType.Float16,
-        "|i1" => TensorElementType.Int8,
-        "<i2" => TensorElementType.Int16,
-        "<i4" => TensorElementType.Int32,
-        "<i8" => TensorElementType.Int64,
-        "|u1" => TensorElementType.UInt8,
-        "<u2" => TensorElementType.UInt16,
-        "<u4" => TensorElementType.UInt32,
-        "<u8" => TensorElementType.UInt64,
-        "|b1" => TensorElementType.Bool,
-        _ => null,
-    };
+        var values = new T[Tensors.Elements(sizes)];
+        Fill(stream, MemoryMarshal.AsBytes<T>(values));
+        return OrtValue.CreateTensorValueFromMemory(values, sizes);
+    }
 
     private static byte[] Bytes(Stream stream, int count)
     {
         var bytes = new byte[count];
-        for (var at = 0; at < count;)
+        Fill(stream, bytes);
+        return bytes;
+    }
+
+    private static void Fill(Stream stream, Span<byte> bytes)
+    {
+        for (var at = 0; at < bytes.Length;)
         {
-            var read = stream.Read(bytes, at, count - at);
+            var read = stream.Read(bytes[at..]);
             at += read > 0 ? read : throw new InvalidDataException("an array in it ends too soon");
         }
-        return bytes;
     }
 }

@@ -17,11 +17,16 @@ internal static class Outputs
     /// <summary>Runs the model; one line for a tensor, one for each member of a sequence or a map.</summary>
     public static void Print(TextWriter writer, InferenceSession session, Inputs inputs)
     {
+        var names = session.OutputNames.Where(name => !MayBeAbsent(session, name)).ToList();
+        if (names.Count == 0)
+        {
+            return;
+        }
         using var options = new RunOptions();
         IDisposableReadOnlyCollection<OrtValue> results;
         try
         {
-            results = session.Run(options, inputs, session.OutputNames);
+            results = session.Run(options, inputs, names);
         }
         catch (Exception error) when (error is OnnxRuntimeException or KeyNotFoundException)
         {
@@ -29,7 +34,7 @@ internal static class Outputs
         }
         using (results)
         {
-            foreach (var (name, value) in session.OutputNames.Zip(results))
+            foreach (var (name, value) in names.Zip(results))
             {
                 foreach (var line in Lines(name, value))
                 {
@@ -37,6 +42,18 @@ internal static class Outputs
                 }
             }
         }
+    }
+
+    // The managed API breaks off the whole program at a value that is absent.
+    private static bool MayBeAbsent(InferenceSession session, string name)
+    {
+        if (session.OutputMetadata[name].OnnxValueType != OnnxValueType.ONNX_TYPE_OPTIONAL)
+        {
+            return false;
+        }
+        Console.Error.WriteLine(
+            $"The output {Name(name)} is not asked for: it may be absent, which the C# API of ONNX Runtime cannot tell.");
+        return true;
     }
 
     private static List<string> Lines(string name, OrtValue value)
@@ -47,12 +64,11 @@ internal static class Outputs
                 return new List<string> { TensorLine(name, value) };
             case OnnxValueType.ONNX_TYPE_SEQUENCE:
                 var lines = new List<string>();
-                value.ProcessSequence((member, at) => lines.AddRange(Lines($"{name}[{at}]", member)), OrtAllocator.DefaultInstance);
+                value.ProcessSequence(
+                    (member, at) => lines.AddRange(Lines($"{name}[{at}]", member)), OrtAllocator.DefaultInstance);
                 return lines;
             case OnnxValueType.ONNX_TYPE_MAP:
                 return MapLines(name, value);
-            case OnnxValueType.ONNX_TYPE_UNKNOWN:
-                return new List<string> { $"{Name(name)}: none" };
             default:
                 Console.Error.WriteLine($"The output {Name(name)} is of a kind that is not shown.");
                 return new List<string>();
@@ -69,11 +85,13 @@ internal static class Outputs
                 if (values.OnnxType == OnnxValueType.ONNX_TYPE_TENSOR)
                 {
                     var element = ElementName(values.GetTensorTypeAndShape().ElementDataType);
-                    lines.AddRange(texts.Zip(Texts(values, int.MaxValue, Quoted), (key, text) => $"{Name($"{name}[{key}]")}: {element}[] {text}"));
+                    var shown = Texts(values, int.MaxValue, Quoted);
+                    lines.AddRange(texts.Zip(shown, (key, text) => $"{Name($"{name}[{key}]")}: {element}[] {text}"));
                 }
                 else
                 {
-                    values.ProcessSequence((member, at) => lines.AddRange(Lines($"{name}[{texts[at]}]", member)), OrtAllocator.DefaultInstance);
+                    values.ProcessSequence(
+                        (member, at) => lines.AddRange(Lines($"{name}[{texts[at]}]", member)), OrtAllocator.DefaultInstance);
                 }
             },
             OrtAllocator.DefaultInstance);

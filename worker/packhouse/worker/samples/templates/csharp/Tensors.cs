@@ -134,7 +134,7 @@ internal static class Tensors
     private static bool Fits(long[] shape, int[] own) =>
         shape.Length == own.Length && own.Zip(shape).All(pair => pair.First < 0 || pair.First == pair.Second);
 
-    // One more than the most where there are more than that.
-    private static long Elements(long[] shape) =>
+    /// <summary>How many elements a shape has; one more than the most that are generated where it is more than that.</summary>
+    public static long Elements(long[] shape) =>
         shape.Contains(0) ? 0 : shape.Aggregate(1L, (count, size) => count > MostElements / size ? MostElements + 1 : count * size);
 }

@@ -8,47 +8,37 @@ using Microsoft.ML.OnnxRuntime;
 namespace Sample;
 
 /// <summary>A session with the settings of inference_config.json, as far as this machine has what they ask for.</summary>
-internal sealed class Opened : IDisposable
+internal static class Session
 {
-    private readonly Inputs _initializers;
-
-    private Opened(InferenceSession session, Inputs initializers)
+    public static InferenceSession Open(string folder, Model model)
     {
-        Session = session;
-        _initializers = initializers;
-    }
-
-    public InferenceSession Session { get; }
-
-    public void Dispose()
-    {
-        Session.Dispose();
-        _initializers.Dispose(); // the session uses their memory
-    }
-
-    public static Opened Open(string folder, Model model)
-    {
+        if (model.Config.Text("external_initializers_file_name") is not null)
+        {
+            throw new Mistake(
+                "This model keeps its weights in an .npz file beside it, which the C# API of ONNX Runtime does not take: "
+                + "use the Python sample.");
+        }
         var settings = Json.Read(Path.Combine(folder, "inference_config.json"));
-        var initializers = model.Initializers();
-        using var options = Options(model, settings, initializers, Console.Error.WriteLine);
+        using var options = Options(model, settings, Console.Error.WriteLine);
         var appended = Providers.Append(options, settings.Member("execution_provider"), Console.Error.WriteLine);
         try
         {
-            return new Opened(new InferenceSession(model.Path, options), initializers);
+            return new InferenceSession(model.Path, options);
         }
         catch (Exception error) when (appended.Count > 0 && IsOfRuntime(error))
         {
+            var names = string.Join(", ", appended);
             Console.Error.WriteLine(
-                $"{string.Join(", ", appended)} could not load the model: going on with CPUExecutionProvider. {Mistake.FirstLine(error)}");
+                $"{names} could not load the model: going on with CPUExecutionProvider. {Mistake.FirstLine(error)}");
         }
         catch (Exception error) when (IsOfRuntime(error))
         {
             throw NotLoaded(model, error);
         }
-        using var onCpu = Options(model, settings, initializers, _ => { });
+        using var onCpu = Options(model, settings, _ => { });
         try
         {
-            return new Opened(new InferenceSession(model.Path, onCpu), initializers);
+            return new InferenceSession(model.Path, onCpu);
         }
         catch (Exception error) when (IsOfRuntime(error))
         {
@@ -62,19 +52,16 @@ internal sealed class Opened : IDisposable
     private static Mistake NotLoaded(Model model, Exception error) =>
         new($"onnxruntime could not load {model.Path}: {Mistake.FirstLine(error)}");
 
-    private static SessionOptions Options(Model model, JsonElement settings, Inputs initializers, Action<string> say)
+    private static SessionOptions Options(Model model, JsonElement settings, Action<string> say)
     {
         var options = new SessionOptions();
         foreach (var option in settings.Member("session_options").Members())
         {
-            if (option.Value.ValueKind != JsonValueKind.Null && !Set(options, option.Name, option.Value) && option.Value.ValueKind != JsonValueKind.False)
+            var set = option.Value.ValueKind == JsonValueKind.Null || Set(options, option.Name, option.Value);
+            if (!set && option.Value.ValueKind != JsonValueKind.False)
             {
                 say($"The session option {option.Name} is not set: this program has no use for it.");
             }
-        }
-        foreach (var (name, value) in initializers)
-        {
-            options.AddInitializer(name, value);
         }
         if (model.Config.Member("use_ort_extensions").IsTrue())
         {
@@ -92,7 +79,8 @@ internal sealed class Opened : IDisposable
         catch (OnnxRuntimeException)
         {
             throw new Mistake(
-                "This model has operators of onnxruntime-extensions, which is not there: dotnet add package Microsoft.ML.OnnxRuntime.Extensions");
+                "This model has operators of onnxruntime-extensions, which is not there: "
+                + "dotnet add package Microsoft.ML.OnnxRuntime.Extensions");
         }
     }
 
