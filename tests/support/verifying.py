@@ -11,9 +11,13 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
+from packhouse.schemas.checks import CheckState, Verdict
 from packhouse.worker.cli.verify import verify
+from packhouse.worker.models.trial import Outcome
 
 Files = dict[str, bytes]
+LOADED = Outcome(Verdict(state=CheckState.PASSED))
+"""What trying a model comes to, for tests that are about something else."""
 
 
 def run(*arguments: str | Path) -> Result:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.verifying import checks, edited, failed, honest, packed, report, run, unpacked
+from support.verifying import LOADED, checks, edited, failed, honest, packed, report, run, unpacked
 
 from packhouse.schemas.files import Manifest
+from packhouse.worker.models.trial import Outcome, Trial
 
 SAMPLE = "olive-0.6.2-cpu-and-openvino"
 FOLDER = "CandidateModels/cpu-cpu/BestCandidateModel_1"
@@ -162,7 +163,7 @@ def test_a_model_that_does_not_load_is_found(package: Path) -> None:
     files = {**unpacked(package), f"{FOLDER}/model.onnx": b"\x08\x08:\x02\n\x00"}
     findings = failed(packed(package, honest(files)))
     assert set(findings) == {"models"}
-    assert "does not load" in findings["models"][0]
+    assert "it does not load" in findings["models"][0].lower()
 
 
 def test_a_model_whose_external_data_is_missing_or_short_is_found(farm, model: Model) -> None:
@@ -182,7 +183,12 @@ def test_equal_models_are_loaded_once(farm, model: Model, monkeypatch) -> None:
     shared = farm.engine_path(model(farm.root / "m.onnx"))
     path, _ = farm.pour(farm.made_up({"model_path": shared}, {"model_path": shared, "inference_settings": {}}))
     loaded: list[str] = []
-    monkeypatch.setattr("packhouse.worker.verify.models.load_error", lambda model, **_: loaded.append(model))
+
+    def load(trial: Trial, *_: object) -> Outcome:
+        loaded.append(trial.model.main)
+        return LOADED
+
+    monkeypatch.setattr("packhouse.worker.verify.models.tried", load)
     assert failed(path) == {}
     assert len(loaded) == 1
 
@@ -251,7 +257,7 @@ def test_what_is_no_whole_zip_is_a_finding_and_no_traceback(package: Path, spoil
 
 
 def test_a_flipped_bit_in_any_file_is_a_finding_and_no_traceback(package: Path, monkeypatch) -> None:
-    monkeypatch.setattr("packhouse.worker.verify.models.load_error", lambda *_, **__: None)
+    monkeypatch.setattr("packhouse.worker.verify.models.tried", lambda *_: LOADED)
     whole = package.read_bytes()
     with zipfile.ZipFile(package) as archive:
         starts = [entry.header_offset + 30 + len(entry.filename) for entry in archive.infolist()]
@@ -266,7 +272,7 @@ def test_a_flipped_bit_in_any_file_is_a_finding_and_no_traceback(package: Path, 
 
 
 def test_a_directory_that_misleads_is_a_finding_and_no_traceback(package: Path, monkeypatch) -> None:
-    monkeypatch.setattr("packhouse.worker.verify.models.load_error", lambda *_, **__: None)
+    monkeypatch.setattr("packhouse.worker.verify.models.tried", lambda *_: LOADED)
     whole = package.read_bytes()
     with zipfile.ZipFile(package) as archive:
         start, last = archive.start_dir, whole.rindex(b"PK\x01\x02")

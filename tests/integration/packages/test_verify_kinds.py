@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from support.models import save, save_ep_context, save_with_given_initializers
-from support.verifying import Files, checks, failed, honest, packed, report, unpacked
+from onnx import helper
+from support.models import model_of, save, save_ep_context, save_with_given_initializers
+from support.verifying import Files, checks, failed, honest, packed, unpacked
 
 FOLDER = "CandidateModels/cpu-cpu/BestCandidateModel_1"
 
@@ -77,12 +80,11 @@ def test_a_package_with_every_kind_of_model_is_sound_and_what_is_not_loaded_is_t
     found = checks(path)
     assert failed(path) == {}
     assert found["ranks"]["message"].endswith(": 7 candidates")
-    assert found["models"]["message"].endswith(": 4 models")
+    assert found["models"]["message"].endswith(": 5 models")
     folder = FOLDER[:-1]
     assert found["models"]["notes"] == [
         f"rank 4: {folder}4/model.onnx is not loaded: it was compiled for QNN",
         "rank 5: a model of type HfModel, which is not loaded",
-        f"rank 6: {folder}6/model.onnx is not loaded: it is given initializers from a file of their own",
     ]
 
 
@@ -140,12 +142,25 @@ def test_components_that_lead_elsewhere_are_found(farm, change: Any, words: str)
     assert any(words in finding for finding in findings["ranks"]), findings
 
 
-def test_a_model_with_operators_of_the_extensions_is_loaded_where_these_are(farm, monkeypatch) -> None:
-    path = save(farm.root / "m.onnx")
-    package, _ = farm.pour(farm.made_up({"model_path": farm.engine_path(path), "use_ort_extensions": True}))
-    monkeypatch.setattr("packhouse.worker.verify.models.find_spec", lambda _: None)
-    found = report(package)
-    assert found["ok"]
-    (models,) = (check for check in found["checks"] if check["name"] == "models")
-    assert models["state"] == "skipped"
-    assert "onnxruntime-extensions, which are not installed here" in models["message"]
+def test_a_model_with_operators_that_are_not_here_is_told_of_and_no_fault(farm) -> None:
+    extended = {"model_path": farm.engine_path(save(farm.root / "m.onnx")), "use_ort_extensions": True}
+    node = helper.make_node("OnlyThere", ["x"], ["y"], domain="com.microsoft")
+    elsewhere = farm.root / "dml.onnx"
+    onnx.save_model(model_of([node], []), elsewhere)
+    settings = {"execution_provider": ["DmlExecutionProvider"]}
+    path, _ = farm.pour(
+        farm.made_up(extended, {"model_path": farm.engine_path(elsewhere), "inference_settings": settings})
+    )
+    found = checks(path)["models"]
+    if importlib.util.find_spec("onnxruntime_extensions") is None:
+        assert found["state"] == "skipped"
+        assert "onnxruntime-extensions, which the model needs" in found["message"]
+    assert "OnlyThere" in found["message" if found["state"] == "skipped" else "notes"]
+    assert failed(path) == {}
+
+
+def test_the_same_operators_in_a_model_for_the_cpu_are_a_fault(farm) -> None:
+    node = helper.make_node("OnlyThere", ["x"], ["y"], domain="com.microsoft")
+    onnx.save_model(model_of([node], []), farm.root / "m.onnx")
+    path, _ = farm.pour(farm.made_up({"model_path": farm.engine_path(farm.root / "m.onnx")}))
+    assert "does not load on CPUExecutionProvider" in failed(path)["models"][0]

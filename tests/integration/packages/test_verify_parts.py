@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.reports import made
 from support.reports import verdicts as verdicts_of
-from support.verifying import Files, checks, edited, failed, honest, packed, report, run, spread, unpacked
+from support.verifying import LOADED, Files, checks, edited, failed, honest, packed, report, run, spread, unpacked
 
 from packhouse.worker.models.source import find
 from packhouse.worker.package.candidate import candidate_folder, candidates_of, default_prefix
@@ -84,7 +84,7 @@ def _complete(farm) -> Files:
 @pytest.fixture
 def damaged(complete: Files, tmp_path: Path, monkeypatch) -> Callable[..., dict[str, list[str]]]:
     """What is found once files are changed, or taken out (None), with a manifest that agrees. No model is loaded."""
-    monkeypatch.setattr("packhouse.worker.verify.models.load_error", lambda *_, **__: None)
+    monkeypatch.setattr("packhouse.worker.verify.models.tried", lambda *_: LOADED)
 
     def find_out(changes: dict[str, bytes | Change | None]) -> dict[str, list[str]]:
         files = dict(complete)

@@ -196,11 +196,11 @@ def test_a_side_that_mlflow_has_no_words_for_is_left_out_whole(beyond: Any) -> N
          ["mlflow>=2.4", "onnx==1.17.0", "onnxruntime==1.20.1"]),
         ("CPUExecutionProvider", {"onnxruntime": "1.18.1"}, ["mlflow>=2.4", "numpy<2", "onnx", "onnxruntime==1.18.1"]),
         ("CUDAExecutionProvider", {"onnxruntime": "1.20.1", "onnxruntime-gpu": "1.19.0"},
-         ["mlflow>=2.4", "onnx", "onnxruntime-gpu==1.19.0"]),
-        ("CUDAExecutionProvider", {"onnxruntime": "1.20.1"}, ["mlflow>=2.4", "onnx", "onnxruntime-gpu"]),
+         ["mlflow>=3.16", "onnx", "onnxruntime-gpu==1.19.0"]),
+        ("CUDAExecutionProvider", {"onnxruntime": "1.20.1"}, ["mlflow>=3.16", "onnx", "onnxruntime-gpu"]),
         ("CPUExecutionProvider", {"onnxruntime-gpu": "1.20.1", "torch": "2.3"},
          ["mlflow>=2.4", "onnx", "onnxruntime-gpu==1.20.1"]),
-        ("evil; import os", {"evil": "1"}, ["mlflow>=2.4", "onnx", "onnxruntime"]),
+        ("evil; import os", {"evil": "1"}, ["mlflow>=3.16", "onnx", "onnxruntime"]),
     ],
 )  # fmt: skip
 def test_the_environment_holds_the_runtime_that_the_engine_had(
@@ -213,10 +213,17 @@ def test_the_environment_holds_the_runtime_that_the_engine_had(
     assert json.loads(files[f"{PREFIX}/python_env.yaml"])["dependencies"] == ["-r requirements.txt"]
 
 
+@pytest.mark.parametrize("versions", [["1.20.1", "1.21.0"], ["nightly"]])
+def test_what_is_no_one_version_pins_nothing(versions: list[str]) -> None:
+    engine = Engine(name="olive", runtime_packages=[Package(name="ONNXRuntime", version=each) for each in versions])
+    files = export(candidate(), engine=engine)
+    assert files[f"{PREFIX}/requirements.txt"].decode().splitlines() == ["mlflow>=2.4", "onnx", "onnxruntime"]
+
+
 def test_options_of_a_provider_want_an_mlflow_that_hands_them_on() -> None:
     inference = {"execution_provider": ["CPUExecutionProvider"], "provider_options": [{"use_arena": "1"}]}
     files = export(candidate(inference_settings=inference))
-    assert b"mlflow>=3.17.2\n" in files[f"{PREFIX}/requirements.txt"]
+    assert b"mlflow>=3.16\n" in files[f"{PREFIX}/requirements.txt"]
 
 
 def test_a_model_in_a_folder_below_has_an_mlmodel_beside_it_too() -> None:

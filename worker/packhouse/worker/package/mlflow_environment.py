@@ -5,35 +5,26 @@ Source of the forms of ``conda.yaml`` and ``python_env.yaml``: ``mlflow.utils.en
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from packhouse.schemas.events import Engine
 from packhouse.schemas.files import InferenceConfig
 from packhouse.worker.package.mlflow_options import providers_of
+from packhouse.worker.runtimes.table import ALSO_NEEDED, BUILDS
 
 PYTHON: Final = "3.11"
 """What MLflow makes the environment with. The engine's own Python is not known, and the worker's is no matter."""
 
-_RUNTIMES: Final = {
-    "CPUExecutionProvider": "onnxruntime",
-    "CUDAExecutionProvider": "onnxruntime-gpu",
-    "TensorrtExecutionProvider": "onnxruntime-gpu",
-    "DmlExecutionProvider": "onnxruntime-directml",
-    "OpenVINOExecutionProvider": "onnxruntime-openvino",
-    "QNNExecutionProvider": "onnxruntime-qnn",
-    "ROCMExecutionProvider": "onnxruntime-rocm",
-    "MIGraphXExecutionProvider": "onnxruntime-migraphx",
-}
-"""Execution provider to the distribution that has it. No name is taken from an event."""
-_ANY_RUNTIME: Final = "onnxruntime"
+_ANY_PROVIDER: Final = "CPUExecutionProvider"
 _ANY_MLFLOW: Final = "mlflow>=2.4"
 """The first that takes session options for ONNX models."""
-_MLFLOW_OF_OPTIONS: Final = "mlflow>=3.17.2"
-"""Earlier ones hand the options of an execution provider to ONNX Runtime in a form that it does not take."""
-_LAST_FOR_NUMPY_1: Final = (1, 18)
-_MINOR = re.compile(r"(\d{1,6})\.(\d{1,6})(?:\D|$)")
+_MLFLOW_OF_PROVIDERS: Final = "mlflow>=3.16"
+"""Earlier ones pass over the execution providers of a model, and could not read their options."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +39,18 @@ class Environment:
     @classmethod
     def of(cls, engine: Engine, inference: InferenceConfig) -> Self:
         """The environment that opens models with these settings, pinned as far as the engine reported versions."""
-        reported = {package.name.lower().replace("_", "-"): package.version for package in engine.runtime_packages}
-        runtime = _runtime(inference, reported)
-        with_options = any(not isinstance(each, str) for each in providers_of(inference.execution_provider))
+        first = inference.execution_provider[0][0] if inference.execution_provider else ""
+        provider = first if first in BUILDS else _ANY_PROVIDER
+        reported = _reported(engine)
+        build = next((name for name in BUILDS[provider] if name in reported), BUILDS[provider][0])
+        providers = providers_of(inference.execution_provider)
         lines = {
-            _MLFLOW_OF_OPTIONS if with_options else _ANY_MLFLOW,
+            _ANY_MLFLOW if providers == [_ANY_PROVIDER] else _MLFLOW_OF_PROVIDERS,
             _pinned("onnx", reported.get("onnx")),
-            _pinned(runtime, reported.get(runtime)),
+            _pinned(build, reported.get(build)),
+            *_needed_by(build, reported.get(build)),
         }
-        if _wants_numpy_1(reported.get(runtime)):
-            lines.add("numpy<2")
-        return cls(tuple(sorted(lines)), reported.get("onnx"))
+        return cls(tuple(sorted(lines)), reported.get("onnx") or None)
 
     def requirements_txt(self) -> str:
         """One requirement a line."""
@@ -81,20 +73,28 @@ class Environment:
         }
 
 
-def _runtime(inference: InferenceConfig, reported: dict[str, str]) -> str:
-    """The distribution of the preferred execution provider, or the one that the engine had in its place."""
-    first = inference.execution_provider[0][0] if inference.execution_provider else ""
-    fitting = _RUNTIMES.get(first, _ANY_RUNTIME)
-    if fitting in reported:
-        return fitting
-    others = sorted(set(_RUNTIMES.values()) & reported.keys())
-    return others[0] if len(others) == 1 and fitting == _ANY_RUNTIME else fitting
+def _reported(engine: Engine) -> dict[str, str]:
+    """Distribution to the version that the engine had; empty text where it told several, or what is no version."""
+    found: dict[str, str] = {}
+    for package in engine.runtime_packages:
+        name = str(canonicalize_name(package.name))
+        found[name] = package.version if found.get(name, package.version) == package.version else ""
+    return {name: version if _is_version(version) else "" for name, version in found.items()}
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def _pinned(name: str, version: str | None) -> str:
     return f"{name}=={version}" if version else name
 
 
-def _wants_numpy_1(runtime: str | None) -> bool:
-    found = _MINOR.match(runtime or "")
-    return found is not None and (int(found[1]), int(found[2])) <= _LAST_FOR_NUMPY_1
+def _needed_by(build: str, version: str | None) -> Iterator[str]:
+    """What a build of ONNX Runtime needs though its metadata does not say so."""
+    if version:
+        yield from (text for below, text in ALSO_NEEDED.get(build, ()) if Version(version) < Version(below))

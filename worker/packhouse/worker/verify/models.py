@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from pydantic import JsonValue
 
+from packhouse.schemas.checks import CheckState
 from packhouse.schemas.errors import PackhouseError
 from packhouse.schemas.files import RankEntry
 from packhouse.schemas.footprint import ModelConfig
 from packhouse.schemas.modelpaths import KeyPath, models_in, replaced
-from packhouse.worker.models.load import load_error
+from packhouse.worker.models.load import CPU, SECONDS_FOR_GIB
+from packhouse.worker.models.scratch import Laid
+from packhouse.worker.models.session_settings import SessionSettings
 from packhouse.worker.models.source import ModelSource, OnnxMain, find
+from packhouse.worker.models.trial import Outcome, Trial, tried
 from packhouse.worker.package.jsontext import json_bytes
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.location import Location
@@ -29,9 +33,15 @@ from packhouse.worker.verify.contents import Contents, Found, Skipped, counted, 
 _LOOKED_INTO: Final = ("onnxmodel", "distributedonnxmodel", "openvinomodel")
 """Types, in lower case, of models whose files are known to belong together."""
 _USE_EXTENSIONS: Final = "use_ort_extensions"
-_EXTENSIONS: Final = "onnxruntime_extensions"
 _KEPT_FREE: Final = 256 * 1024 * 1024
 _SETTINGS: Final = "inference_settings"
+_SECONDS: Final = 600
+_GIB: Final = 1 << 30
+_ON_THE_CPU: Final = SessionSettings({"graph_optimization_level": "ORT_DISABLE_ALL"}, {}, ((CPU, {}),), ())
+"""Loading is asked for, not speed: with optimizations the weights would be copied and rearranged."""
+_NOT_ON_THE_CPU: Final = re.compile(
+    r"NOT_IMPLEMENTED|could not find an implementation|is not a registered|no op registered", re.IGNORECASE
+)
 
 
 @dataclass
@@ -116,28 +126,44 @@ def _source(model: ModelConfig, root: Path) -> ModelSource:
 
 
 def _loaded(entry: RankEntry, source: ModelSource, root: Path, weights: int) -> _Trial:
+    """Each ONNX model of a candidate, loaded from where it lies below ``root``."""
     trial = _Trial()
-    places = {file.relative: file.location for file in source.files}
+    places = {file.relative: str(Path(file.location.path).relative_to(root)) for file in source.files}
     for model in source.onnx_models:
-        place = places[model.main]
-        reason = _not_loaded(model, entry.model)
-        if reason is not None:
-            trial.notes.append(f"{place.shown} is not loaded: {reason}")
+        main = places[model.main]
+        if model.ep_contexts:
+            by = ", ".join(name for name in model.ep_contexts if name) or "one execution provider"
+            trial.notes.append(f"{main} is not loaded: it was compiled for {by}")
             continue
-        error = load_error(place.path, weights=weights)
-        if error is None:
+        here = replace(
+            model, main=main, external_initializers=places.get(model.external_initializers or ""), constant_inputs=None
+        )
+        config = model.config_in(entry.model)
+        verdict = _outcome(here, root, weights, extensions=bool(config.get(_USE_EXTENSIONS))).verdict
+        if verdict.state is CheckState.PASSED:
             trial.loaded += 1
+        elif verdict.state is CheckState.FAILED and not _is_for_another(config, verdict.reason or ""):
+            trial.findings.append(f"{main}: {verdict.reason}")
         else:
-            trial.findings.append(f"{place.shown} does not load: {error.replace(f'{root}/', '')}")
+            trial.notes.append(f"{main} is not seen to load: {verdict.reason}")
     return trial
 
 
-def _not_loaded(model: OnnxMain, whole: ModelConfig) -> str | None:
-    if model.ep_contexts:
-        providers = ", ".join(name for name in model.ep_contexts if name) or "one execution provider"
-        return f"it was compiled for {providers}"
-    if model.external_initializers:
-        return "it is given initializers from a file of their own"
-    if model.config_in(whole).get(_USE_EXTENSIONS) and find_spec(_EXTENSIONS) is None:
-        return "it needs onnxruntime-extensions, which are not installed here"
-    return None
+def _outcome(model: OnnxMain, root: Path, weights: int, *, extensions: bool) -> Outcome:
+    trial = Trial(
+        model,
+        _ON_THE_CPU,
+        bytes=weights,
+        seconds=_SECONDS + SECONDS_FOR_GIB * weights / _GIB,
+        run=False,
+        extensions=extensions,
+    )
+    return tried(trial, Laid(str(root), (), (), ()), lambda: None)
+
+
+def _is_for_another(config: Mapping[str, JsonValue], reason: str) -> bool:
+    """Whether a model that does not load has operators that its own execution provider may have, and the CPU not."""
+    settings = config.get(_SETTINGS)
+    providers = settings.get("execution_provider") if isinstance(settings, dict) else None
+    text = json_bytes(providers).decode() if providers else ""
+    return bool(text) and CPU not in text and _NOT_ON_THE_CPU.search(reason) is not None
