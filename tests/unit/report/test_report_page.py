@@ -188,7 +188,7 @@ def test_the_table_has_every_candidate_with_its_values_differences_and_verdict()
     assert "Behind the one before: higher latency-avg (0.01441 against 0.00889)." in words
     assert "\N{MINUS SIGN}46.2 % better" in words
     assert "inconclusive Input ids cannot be made up: index 1 is out of bounds." in words
-    assert "passed loaded and run on CPUExecutionProvider" in words
+    assert "passed loaded and run on CPU" in words
     assert page("two-accelerators").count('<tr role="row"') == 1 + 3 + 3 * (1 + 4)
 
 

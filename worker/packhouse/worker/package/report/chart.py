@@ -26,6 +26,9 @@ _BELOW: Final = 52.0
 """Height of the ticks and the title below the frame."""
 _RADIUS: Final = 6.0
 _SMALL: Final = 3.0
+_CROWD: Final = 60
+"""From so many candidates on, their markers are smaller."""
+_RADIUS_IN_CROWD: Final = 4.5
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,8 @@ class _Drawing:
         others = [self._mark(point, _SMALL) for point in by_role[Role.OTHER]]
         kept = thinned([(mark.x, mark.y) for mark in others], MOST_OTHERS)
         inputs = [self._mark(point, _SMALL) for point in by_role[Role.INPUT]]
-        candidates = [self._mark(point, _RADIUS) for point in by_role[Role.CANDIDATE]]
+        radius = _RADIUS if len(by_role[Role.CANDIDATE]) < _CROWD else _RADIUS_IN_CROWD
+        candidates = [self._mark(point, radius) for point in by_role[Role.CANDIDATE]]
         return Chart(
             paper=self._paper,
             height=self._bottom + _BELOW + self._titles,

@@ -38,7 +38,8 @@ def tried(found: Verdict | None, words: Words) -> str | None:
     """What was done with a model to come to the verdict, and why it is that; None where there is nothing to tell."""
     if found is None:
         return None
-    where = f" on {words.name(found.execution_provider, 60)}" if found.execution_provider else ""
+    provider = (found.execution_provider or "").removesuffix("ExecutionProvider")
+    where = f" on {words.name(provider, 60)}" if provider else ""
     done = f"loaded and run{where}" if found.ran else f"loaded{where}" if found.state is CheckState.PASSED else ""
     reason = words.sentence(found.reason, 240) if found.reason else ""
     return " · ".join(part for part in (done, reason) if part) or None

@@ -84,7 +84,7 @@ def _logarithmic(low: Fraction, high: Fraction, most: int) -> Scale:
     steps = steps[begin : end + 1]
     if len(steps) > 2 * most + 1:
         last += _power(last) < high
-        every = -(-(last - first) // most)
+        every = -(-(last - first) // (2 * most))
         count = -(-(last - first) // every)
         steps = [(1, first + at * every) for at in range(count + 1)]
     ticks = tuple(Tick(digit * _power(exponent), _said(digit, exponent)) for digit, exponent in steps)
