@@ -9,11 +9,12 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.cpp import build_sample, runtime_root
 from support.models import save, save_with_given_initializers
 from support.sample_lines import assert_same, expected, printed
-from support.sample_models import MADE
+from support.sample_models import MADE, write
 from support.sample_packages import REAL, Packages, onnx
 
 pytestmark = pytest.mark.full
@@ -77,7 +78,9 @@ def test_what_this_machine_has_not_is_said_and_the_sample_goes_on(making: Packag
 
 
 def test_each_component_is_run_one_after_the_other(making: Packages):
-    parts = [onnx(save(making.place("one/net.onnx"), seed=1)), onnx(save(making.place("two/net.onnx"), seed=2))]
+    own = {"execution_provider": ["CPUExecutionProvider", "OpenVINOExecutionProvider"], "provider_options": [{}, {}]}
+    first = onnx(save(making.place("one/net.onnx"), seed=1), inference_settings=own)
+    parts = [first, onnx(save(making.place("two/net.onnx"), seed=2))]
     config = {"model_components": parts, "model_component_names": ["first", "second"]}
     package = making.made("several", {"type": "CompositeModel", "config": config}, {})
     ended = run(sample_of(package), cwd=package)
@@ -85,13 +88,35 @@ def test_each_component_is_run_one_after_the_other(making: Packages):
     models = sorted((package / CANDIDATE).rglob("*.onnx"))
     assert len(models) == 2
     assert_same(printed(ended.stdout), [line for model in models for line in expected(model, {})])
+    assert ended.stderr.count("OpenVINOExecutionProvider is not in this onnxruntime") == 1
 
 
-def test_initializers_in_an_archive_of_numpy_are_said_to_be_for_the_python_sample(making: Packages):
+def test_initializers_beside_the_model_are_given_to_the_session(making: Packages):
     model = save_with_given_initializers(making.place("given/net.onnx"), "weights.npz")
     folder = onnx(model.parent, onnx_file_name="net.onnx", external_initializers_file_name="weights.npz")
     package = making.made("given", folder, {})
-    assert "use the Python sample" in one_sentence(run(sample_of(package), cwd=package))
+    ended = run(sample_of(package), cwd=package)
+    assert ended.returncode == 0, ended.stderr
+    assert_same(printed(ended.stdout), expected(save(making.place("whole.onnx")), {}))
+    weights = package / CANDIDATE / "weights.npz"
+    for broken in (b"none", weights.read_bytes()[100:], weights.read_bytes()[:-22] + b"PK\5\6" + b"\xff" * 18):
+        weights.write_bytes(broken)
+        assert "weights.npz could not be read: " in one_sentence(run(sample_of(package), cwd=package))
+    np.savez_compressed(weights, w0=np.zeros((16, 16), np.float32))
+    assert "w0.npy in it is compressed" in one_sentence(run(sample_of(package), cwd=package))
+
+
+def test_inputs_that_never_change_are_read_from_beside_the_model(making: Packages):
+    model = write("every element", making.place("constants/net.onnx"))
+    five, yes = np.full((3, 1, 7), 5, np.int8), np.ones((3, 1, 7), np.bool_)
+    np.savez(model.parent / "inputs.npz", int8=five, int32=np.array(77, np.int32), bool=yes)
+    folder = onnx(model.parent, onnx_file_name="net.onnx", constant_inputs_file_name="inputs.npz")
+    package = making.made("constants", folder, {})
+    ended = run(sample_of(package), cwd=package)
+    assert ended.returncode == 0, ended.stderr
+    lines = {each.name: each.values for each in printed(ended.stdout)}
+    assert (lines["int8 out"], lines["int32 out"], lines["bool out"]) == ((5.0,) * 16, (77.0,), (1.0,) * 16)
+    assert lines["uint8 out"] == (0.0, 1.0) * 8
 
 
 def test_a_mistake_gives_one_sentence_and_exit_code_2(packages, tmp_path):

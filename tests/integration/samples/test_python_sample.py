@@ -7,10 +7,11 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from support.models import ROOT, save, save_with_given_initializers
 from support.sample_lines import assert_same, expected, printed
-from support.sample_models import MADE
+from support.sample_models import MADE, write
 from support.sample_packages import REAL, Packages, onnx
 
 CANDIDATE = "CandidateModels/cpu-cpu/BestCandidateModel_1"
@@ -64,7 +65,9 @@ def test_what_this_machine_has_not_is_said_and_the_sample_goes_on(making: Packag
 
 
 def test_each_component_is_run_one_after_the_other(making: Packages, python_sample):
-    parts = [onnx(save(making.place("one/net.onnx"), seed=1)), onnx(save(making.place("two/net.onnx"), seed=2))]
+    own = {"execution_provider": ["CPUExecutionProvider", "OpenVINOExecutionProvider"], "provider_options": [{}, {}]}
+    first = onnx(save(making.place("one/net.onnx"), seed=1), inference_settings=own)
+    parts = [first, onnx(save(making.place("two/net.onnx"), seed=2))]
     config = {"model_components": parts, "model_component_names": ["first", "second"]}
     package = making.made("several", {"type": "CompositeModel", "config": config}, {})
     ended = python_sample(package)
@@ -72,7 +75,9 @@ def test_each_component_is_run_one_after_the_other(making: Packages, python_samp
     models = sorted((package / ROOT).rglob("*.onnx"))
     assert len(models) == 2
     assert_same(printed(ended.stdout), [line for model in models for line in expected(model, {})])
-    assert [f"{model.relative_to(package / ROOT)}:" for model in models] == ended.stderr.splitlines()
+    said = ended.stderr.splitlines()
+    assert said[0::2] == [f"{model.relative_to(package / ROOT)}:" for model in models]
+    assert said[1].startswith("OpenVINOExecutionProvider is not in this onnxruntime")
 
 
 def test_initializers_beside_the_model_are_given_to_the_session(making: Packages, python_sample):
@@ -81,6 +86,16 @@ def test_initializers_beside_the_model_are_given_to_the_session(making: Packages
     ended = python_sample(making.made("given", folder, {}))
     assert ended.returncode == 0, ended.stderr
     assert_same(printed(ended.stdout), expected(save(making.place("whole.onnx")), {}))
+
+
+def test_inputs_that_never_change_are_read_from_beside_the_model(making: Packages, python_sample):
+    model = write("every element", making.place("constants/net.onnx"))
+    np.savez(model.parent / "inputs.npz", int8=np.full((3, 1, 7), 5, np.int8), int32=np.array(77, np.int32))
+    folder = onnx(model.parent, onnx_file_name="net.onnx", constant_inputs_file_name="inputs.npz")
+    ended = python_sample(making.made("constants", folder, {}))
+    assert ended.returncode == 0, ended.stderr
+    lines = {each.name: each.values for each in printed(ended.stdout)}
+    assert (lines["int8 out"], lines["int32 out"], lines["uint8 out"]) == ((5.0,) * 16, (77.0,), (0.0, 1.0) * 8)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "json.hpp"
+#include "npz.hpp"
 
 namespace fs = std::filesystem;
 
@@ -113,6 +114,18 @@ inline std::vector<Model> model_files(const fs::path& folder) {
   std::vector<Model> models;
   add_models(models, folder, info["model_config"]);
   return models;
+}
+
+// The arrays of the .npz file beside the model that its description names under this key; none without it.
+inline NumpyArrays arrays_of(const Model& model, const std::string& key) {
+  const std::string name = model.config[key].text;
+  if (name.empty()) return {};
+  const fs::path file = model.path.parent_path() / fs::u8path(name);
+  try {
+    return read_npz(file);
+  } catch (const std::exception& error) {
+    throw Mistake(file.u8string() + " could not be read: " + error.what());
+  }
 }
 
 inline std::optional<int> as_int(const Json& value) {
@@ -228,21 +241,33 @@ inline std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
+// Names of execution providers and their options: given as pairs, or as names with the options in a list beside them.
+inline std::vector<std::pair<std::string, ProviderOptions>> asked_providers(const Json& settings) {
+  const Json& asked = settings["execution_provider"];
+  const Json& beside = settings["provider_options"];
+  const std::vector<Json> all = asked.is(Json::Kind::string) ? std::vector<Json>{asked} : asked.items;
+  std::vector<std::pair<std::string, ProviderOptions>> pairs;
+  for (std::size_t at = 0; at < all.size(); ++at) {
+    const bool pair = all[at].is(Json::Kind::array) && all[at].items.size() == 2;
+    const Json& name = pair ? all[at].items[0] : all[at];
+    const Json own = pair ? all[at].items[1] : at < beside.items.size() ? beside.items[at] : Json();
+    if (!name.is(Json::Kind::string)) continue;
+    pairs.emplace_back(name.text, ProviderOptions());
+    for (const auto& [key, value] : own.members) {
+      if (!value.is(Json::Kind::null)) pairs.back().second[key] = value.as_text();
+    }
+  }
+  return pairs;
+}
+
 // Appends what was asked for and is there; returns the names of those.
-inline std::vector<std::string> append_providers(Ort::SessionOptions& options, const Json& asked) {
+inline std::vector<std::string> append_providers(Ort::SessionOptions& options, const Json& settings) {
   const std::vector<std::string> there = Ort::GetAvailableProviders();
   std::vector<std::string> appended;
-  for (const Json& pair : asked.items) {
-    const std::string name = pair.is(Json::Kind::array) && !pair.items.empty() ? pair.items[0].text : pair.text;
+  for (const auto& [name, own] : asked_providers(settings)) {
     if (std::find(there.begin(), there.end(), name) == there.end()) {
       say(name + " is not in this onnxruntime, which has " + joined(there) + ": going on without it.");
       continue;
-    }
-    ProviderOptions own;
-    if (pair.items.size() > 1) {
-      for (const auto& [key, value] : pair.items[1].members) {
-        if (!value.is(Json::Kind::null)) own[key] = value.as_text();
-      }
     }
     try {
       append_provider(options, name, own);
@@ -258,11 +283,9 @@ inline std::vector<std::string> append_providers(Ort::SessionOptions& options, c
 // library of onnxruntime-extensions, for models that have its operators.
 inline Ort::Session open_session(const Ort::Env& env, const fs::path& folder, const Model& model,
                                  const std::optional<std::string>& extensions) {
-  const std::string initializers = model.config["external_initializers_file_name"].text;
-  if (!initializers.empty() || !model.config["constant_inputs_file_name"].text.empty()) {
-    throw Mistake("This model keeps values in an .npz file beside it, which this program does not read: use the Python sample.");
-  }
-  const Json settings = read_json(folder / "inference_config.json");
+  Json settings = read_json(folder / "inference_config.json");
+  // A model of several components has no such file: each component's description holds its own.
+  if (settings.is(Json::Kind::null)) settings = model.config["inference_settings"];
   Ort::SessionOptions options;
   for (const auto& [name, value] : settings["session_options"].members) {
     if (value.is(Json::Kind::null)) continue;
@@ -271,13 +294,23 @@ inline Ort::Session open_session(const Ort::Env& env, const fs::path& folder, co
       say("The session option " + name + " is not set: this program has no use for it.");
     }
   }
+  const NumpyArrays initializers = arrays_of(model, "external_initializers_file_name");
+  if (!initializers.empty()) {
+    std::vector<std::string> names;
+    std::vector<Ort::Value> values;
+    for (const auto& [name, array] : initializers) {
+      names.push_back(name);
+      values.push_back(array.on_own_memory());
+    }
+    options.AddExternalInitializers(names, values);
+  }
   if (extensions) {
     options.RegisterCustomOpsLibrary(fs::path(*extensions).c_str());
   } else if (model.config["use_ort_extensions"].truth) {
     throw Mistake("This model has operators of onnxruntime-extensions: give its library with --extensions.");
   }
   Ort::SessionOptions on_cpu = options.Clone();
-  const std::vector<std::string> appended = append_providers(options, settings["execution_provider"]);
+  const std::vector<std::string> appended = append_providers(options, settings);
   try {
     return Ort::Session(env, model.path.c_str(), options);
   } catch (const Ort::Exception& error) {
