@@ -152,7 +152,8 @@ class RuntimeLock(Document):
 class Manifest(Document):
     """``manifest.json``: every file of the package but itself, and where they come from."""
 
-    format: int = 1
+    format: int = 2
+    """1 had neither checks nor a report."""
     packhouse: str
     """Version of Packhouse that wrote the package."""
     run: RunRef

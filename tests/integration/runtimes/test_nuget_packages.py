@@ -260,7 +260,9 @@ def test_a_feed_that_stops_in_the_middle_is_given_up(
     feed.add(ID, "1.20.1")
     feed.faults[PACKAGE] = "hang"
     monkeypatch.setattr(nuget, "_TRIES", 1)
-    monkeypatch.setattr("packhouse.worker.runtimes.store.Web", lambda *arguments: Web(*arguments, silence=0.3))
+    monkeypatch.setattr(
+        "packhouse.worker.runtimes.store.Web", lambda *given, **named: Web(*given, **named, silence=0.3)
+    )
     assert only_reason(pack()) == "The feed did not answer as it should."
 
 

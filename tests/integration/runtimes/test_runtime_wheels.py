@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -204,6 +205,25 @@ def test_pip_sees_how_it_is_configured_and_none_of_the_workers_secrets(
     assert "secret" not in json.dumps(seen)
     assert seen["PIP_INDEX_URL"] == os.environ["PIP_INDEX_URL"]
     assert "PIP_INDEX_URL" not in Pip(1, 1, "/folder")._environment(Path("/x"))
+
+
+def test_fetching_may_see_another_network_than_the_worker(
+    index: WheelIndex, feed: NugetFeed, settings_of: SettingsOf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    index.add("onnxruntime", "1.20.1", tag=TAGS[0])
+    feed.add("Microsoft.ML.OnnxRuntime", "1.20.1")
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, proxy)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        lost = gathered(settings_of(cache_dir=str(tmp_path / "other")), "onnxruntime==1.20.1")
+        had = gathered(settings_of(fetch_environment="HTTP_PROXY=;http_proxy="), "onnxruntime==1.20.1")
+    assert (wheels(lost), names(lost, "nuget")) == ([], [])
+    assert len(wheels(had)) == 1
+    assert len(names(had, "nuget")) == 1
 
 
 def test_nothing_is_gathered_where_it_is_switched_off(index: WheelIndex, settings_of: SettingsOf) -> None:

@@ -110,6 +110,19 @@ def test_missing_values_and_nan_come_last_and_the_ranking_says_so() -> None:
 def test_large_integers_are_compared_without_rounding() -> None:
     run = run_of(("cpu-cpu", [node("less", accuracy=2**60), node("more", accuracy=2**60 + 1)]))
     assert order(run) == ["more", "less"]
+    assert "1152921504606846976 against 1152921504606846977" in rank(run).candidates[1].reason
+
+
+def test_integers_beyond_every_float_are_ranked_like_others() -> None:
+    nodes = [node("inf", accuracy=math.inf), node("huge", accuracy=10**400), node("less", accuracy=10**400 - 1)]
+    run = run_of(("cpu-cpu", [*nodes, node("small", accuracy=0.5), node("nan", accuracy=math.nan)]))
+    assert order(run) == ["inf", "huge", "less", "small", "nan"]
+    assert "0.5 against" in rank(run).candidates[3].reason
+
+
+def test_with_one_objective_the_reason_speaks_of_no_other() -> None:
+    run = run_of(("cpu-cpu", [node("one", accuracy=1), node("two", accuracy=2)]))
+    assert rank(run).candidates[0].reason == "Best by accuracy (highest first)."
 
 
 def test_where_the_engine_marked_outputs_only_those_are_candidates() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from decimal import Decimal
 
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.events import FinishedRun
@@ -92,9 +93,21 @@ def sort_key(metrics: Metrics, objectives: list[Objective]) -> _Key:
 
 def _value(metrics: Metrics, objective: Objective) -> int | float | None:
     metric = metrics.get(objective.name)
-    if metric is None or metric.value is None or math.isnan(metric.value):
+    if metric is None or metric.value is None:
+        return None
+    # An integer may be larger than any float, and math.isnan makes a float of it.
+    if isinstance(metric.value, float) and math.isnan(metric.value):
         return None
     return metric.value
+
+
+def _against(here: float, before: float | None) -> str:
+    """Two values that differ, with as many digits as it takes to see it."""
+    for digits in (6, 17, 400):
+        texts = ["no value" if value is None else f"{Decimal(value):.{digits}g}" for value in (here, before)]
+        if texts[0] != texts[1]:
+            break
+    return " against ".join(texts)
 
 
 def _left_out(accelerator: Accelerator, node: Node, reason: LeftOutReason, message: str) -> LeftOut:
@@ -110,7 +123,8 @@ def _reason(previous: Node | None, node: Node, objectives: list[Objective]) -> s
     if previous is None:
         best = objectives[0]
         word = "highest" if best.higher_is_better else "lowest"
-        return f"Best by {best.name} ({word} first), then by the objectives after it.{note}"
+        then = ", then by the objectives after it" if len(objectives) > 1 else ""
+        return f"Best by {best.name} ({word} first){then}.{note}"
     for objective in objectives:
         before, here = _value(previous.measured, objective), _value(node.measured, objective)
         if before == here:
@@ -118,5 +132,5 @@ def _reason(previous: Node | None, node: Node, objectives: list[Objective]) -> s
         if here is None:
             return f"Behind the one before.{note}"
         word = "lower" if objective.higher_is_better else "higher"
-        return f"Behind the one before: {word} {objective.name} ({here:g} against {before:g}).{note}"
+        return f"Behind the one before: {word} {objective.name} ({_against(here, before)}).{note}"
     return f"Equal to the one before on every objective: the engine's order decides.{note}"

@@ -167,6 +167,13 @@ class Settings(BaseSettings):
     nuget_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Hosts besides its own that the NuGet feed may send to, separated by semicolons."
     )
+    fetch_environment: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*=")], ...], NoDecode] = (
+        Field(
+            default=(),
+            description="Environment variables that fetching of runtime packages sees instead of the worker's own, "
+            "such as a proxy: NAME=VALUE, or NAME= for one that it shall not see; several separated by semicolons.",
+        )
+    )
     cache_dir: Annotated[str, StringConstraints(pattern=r"^/")] | None = Field(
         default=None,
         description="Folder where what was fetched is kept for other packages; it may be shared by workers. "
@@ -176,7 +183,9 @@ class Settings(BaseSettings):
         default=10 * _GIB, ge=0, description="How much is kept there; what was not used for longest goes first."
     )
 
-    @field_validator("check_fails", "runtime_platforms", "runtime_pythons", "nuget_hosts", mode="before")
+    @field_validator(
+        "check_fails", "runtime_platforms", "runtime_pythons", "nuget_hosts", "fetch_environment", mode="before"
+    )
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(";")))) if isinstance(value, str) else value

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from packhouse.local.azure.choice import azurite_for
-from packhouse.local.azure.environment import PROXY, azure_environment, without_azure
+from packhouse.local.azure.environment import PROXY, azure_environment, fetching_as_before, without_azure
 from packhouse.local.azure.place import Place
 from packhouse.local.azure.processes import programs
 from packhouse.local.azure.remote import Remote
@@ -226,7 +226,7 @@ class Stack:
         ]
         for child in children:
             self._launch(child)
-        self._environment = {**clean, **self.azure_environment}
+        self._environment = {**clean, **self.azure_environment, **fetching_as_before(clean)}
         return children
 
     def _workers(self) -> list[tuple[str, Child]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import http.client
+import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -37,9 +38,8 @@ class Web:
     hosts: Collection[str] = ()
     seconds: float = 600.0
     silence: float = _SILENCE
-    _opener: urllib.request.OpenerDirector = field(
-        default_factory=lambda: urllib.request.build_opener(_NoRedirects()), repr=False, compare=False
-    )
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    """That names the proxies, as ``HTTPS_PROXY`` and the like."""
 
     def get(self, address: str, into: BinaryIO, *, most: int, beat: Callable[[int], None]) -> None:
         """Put what an address has into a file. Raises ``Absent`` and ``Outage``; a redirect is followed as allowed."""
@@ -70,7 +70,15 @@ class Web:
         if same and home.username is not None:
             pair = f"{unquote(home.username)}:{unquote(home.password or '')}"
             request.add_header("Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
-        return self._opener.open(request, timeout=self.silence)
+        return self._opener(parts.hostname or "").open(request, timeout=self.silence)
+
+    def _opener(self, host: str) -> urllib.request.OpenerDirector:
+        """What asks a host: through the proxy that the environment has for it, or none."""
+        seen = {name.lower(): value for name, value in self.environment.items() if value}
+        proxies = {scheme: proxy for scheme in ("http", "https") if (proxy := seen.get(f"{scheme}_proxy"))}
+        if any(_is_in(host, domain) for domain in seen.get("no_proxy", "").split(",")):
+            proxies = {}
+        return urllib.request.build_opener(_NoRedirects(), urllib.request.ProxyHandler(proxies))
 
     def _copy(
         self,
@@ -94,6 +102,12 @@ class Web:
             beat(len(chunk))
         if announced is not None and announced.isdecimal() and int(announced) != done:
             raise Outage("The feed broke off before the end.")
+
+
+def _is_in(host: str, domain: str) -> bool:
+    """Whether a host is meant by an entry of ``NO_PROXY``: it, a domain that it belongs to, or all."""
+    domain = domain.strip().lower().lstrip(".")
+    return domain == "*" or (bool(domain) and f".{host.lower()}".endswith(f".{domain}"))
 
 
 def _refused(status: int) -> Absent | Outage:

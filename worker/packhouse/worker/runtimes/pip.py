@@ -9,8 +9,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +51,8 @@ class Pip:
     """Bytes of the largest file that it may write."""
     folder: str | None = None
     """Where wheels are taken from instead of the index."""
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """Of which pip sees what configures it."""
 
     def download(self, requirement: str, target: Target, into: Path, beat: Callable[[int], None]) -> Path:
         """The best wheel for a requirement on a target, put into an empty folder. Raises ``Absent`` and ``Outage``."""
@@ -104,7 +106,7 @@ class Pip:
         return ["--no-index", *(word for place in places if os.path.isdir(place) for word in ("--find-links", place))]  # noqa: PTH112
 
     def _environment(self, into: Path) -> dict[str, str]:
-        passed = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
+        passed = {name: value for name, value in self.environment.items() if _PASSED.fullmatch(name)}
         if self.folder is not None:
             passed = {name: value for name, value in passed.items() if not name.upper().startswith("PIP_")}
             passed["PIP_CONFIG_FILE"] = os.devnull

@@ -182,14 +182,22 @@ class RuntimeStore:
     def _pip(self) -> Pip:
         settings = self._settings
         folder = settings.runtime_folder if settings.runtime_source == "folder" else None
-        return Pip(settings.runtime_seconds, settings.runtime_file_bytes, folder)
+        return Pip(settings.runtime_seconds, settings.runtime_file_bytes, folder, self._environment)
+
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        """The worker's own, with what the settings put over it."""
+        told = dict(text.split("=", 1) for text in self._settings.fetch_environment)
+        return {name: value for name, value in (os.environ | told).items() if value or name not in told}
 
     @cached_property
     def _nuget(self) -> Feed | Folder:
         settings = self._settings
         if settings.runtime_source == "folder":
             return Folder(settings.runtime_folder or "", settings.runtime_file_bytes)
-        web = Web(settings.nuget_index or "", settings.nuget_hosts, settings.runtime_seconds)
+        web = Web(
+            settings.nuget_index or "", settings.nuget_hosts, settings.runtime_seconds, environment=self._environment
+        )
         return Feed(web, settings.runtime_file_bytes)
 
 

@@ -11,6 +11,8 @@ from packhouse.local.azure.place import Place
 
 _LOOPBACK: Final = "127.0.0.1,localhost"
 PROXY: Final = "HTTPS_PROXY"
+_AUTHORITY: Final = "REQUESTS_CA_BUNDLE"
+_OF_THE_NETWORK: Final = (PROXY, PROXY.lower(), "NO_PROXY", "no_proxy", _AUTHORITY)
 
 
 def azure_environment(place: Place, port: int) -> dict[str, str]:
@@ -24,13 +26,19 @@ def azure_environment(place: Place, port: int) -> dict[str, str]:
         PROXY.lower(): proxy,
         "NO_PROXY": _LOOPBACK,
         "no_proxy": _LOOPBACK,
-        "REQUESTS_CA_BUNDLE": str(place.certificates / "authority.pem"),
+        _AUTHORITY: str(place.certificates / "authority.pem"),
         "AZURE_AUTHORITY_HOST": f"https://{LOGIN_HOST}",
         "AZURE_TENANT_ID": identity.tenant,
         "AZURE_CLIENT_ID": identity.client,
         "AZURE_CLIENT_SECRET": identity.client_secret,
         "PACKHOUSE_AZURE_WORKSPACES": workspace,
     }
+
+
+def fetching_as_before(environment: Mapping[str, str]) -> dict[str, str]:
+    """The setting by which workers fetch runtime packages as they would without a stand-in: proxy and certificates."""
+    told = ";".join(f"{name}={environment.get(name, '')}" for name in _OF_THE_NETWORK)
+    return {"PACKHOUSE_FETCH_ENVIRONMENT": told}
 
 
 def without_azure(environment: Mapping[str, str]) -> dict[str, str]:
