@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,16 @@ USERS = ("engine", "worker", "flower", "scaler")
 class GuardedServer:
     """A server with the configuration, access list and start script of the deployments, on loopback."""
 
-    def __init__(self, folder: Path, port: int, program: str, options: Sequence[str] = (), *, tls: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        program: str,
+        options: Sequence[str] = (),
+        *,
+        tls: str = "",
+        lacks: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self.port = port
         self.tls = tls
@@ -29,8 +39,17 @@ class GuardedServer:
         self.passwords: Mapping[str, str] = {user: f"{user}:p@ss/wörd #{os.urandom(4).hex()}" for user in USERS}
         for user, password in self.passwords.items():
             (secrets / f"redis-{user}-password").write_text(f"{password}\n", "utf-8")
+        conf = FOLDER
+        if lacks:
+            # An older server does not start with commands in the list that it does not know.
+            conf = folder / "conf"
+            shutil.copytree(FOLDER, conf)
+            text = (conf / "users.acl").read_text("utf-8")
+            for command in lacks:
+                text = text.replace(f" +{command}", "")
+            (conf / "users.acl").write_text(text, "utf-8")
         places = {
-            "PACKHOUSE_REDIS_CONF": str(FOLDER),
+            "PACKHOUSE_REDIS_CONF": str(conf),
             "PACKHOUSE_REDIS_PASSWORDS": str(secrets),
             "PACKHOUSE_REDIS_RUN": str(run),
             "PACKHOUSE_REDIS_DATA": str(data),
