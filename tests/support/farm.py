@@ -104,6 +104,7 @@ class Farm:
             "PACKHOUSE_RETRY_SECONDS": str(settings.retry_seconds),
             "PACKHOUSE_SOFT_SHUTDOWN_SECONDS": str(settings.soft_shutdown_seconds),
             "PACKHOUSE_RUNTIME_SOURCE": settings.runtime_source,
+            "PACKHOUSE_CHECK_MODELS": settings.check_models,
             "PACKHOUSE_FAULT_DIR": str(self.faults),
             **self.extra,
         }

@@ -43,7 +43,7 @@ def files(place: BlobPlace, folder: Path) -> list[SourceFile]:
 def test_a_model_in_blobs_is_tried_from_a_copy(place: BlobPlace, tmp_path: Path) -> None:
     found = files(place, tmp_path)
     settings = allowed(InferenceConfig(execution_provider=[(CPU, {})], session_options={}))
-    trial = Trial(OnnxMain("model.onnx"), settings, bytes=20_000, seconds=60, run=True)
+    trial = Trial(OnnxMain("model.onnx"), settings, memory=4 << 30, seconds=60, run=True)
     copied: list[int] = []
     scratch = tmp_path / "scratch"
     scratch.mkdir()

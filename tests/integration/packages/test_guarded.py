@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+from support.endless import save_endless
 from support.farm import wait_for
 
 from packhouse.schemas.checks import CheckState
@@ -47,7 +48,7 @@ def children() -> set[int]:
 
 def trial(**more: Any) -> Trial:
     settings = allowed(InferenceConfig(execution_provider=[(CPU, {})], session_options={}))
-    whole = Trial(OnnxMain("model.onnx"), settings, bytes=20_000, seconds=60, run=True)
+    whole = Trial(OnnxMain("model.onnx"), settings, memory=4 << 30, seconds=60, run=True)
     return dataclasses.replace(whole, **more)
 
 
@@ -94,17 +95,52 @@ def test_what_was_removed_or_written_to_meanwhile_has_not_failed(laid: tuple[Lai
     assert "removed" in (outcome.verdict.reason or "")
 
 
-def test_a_process_that_hangs_is_ended_when_its_time_is_over(laid: tuple[Laid, Path]) -> None:
-    there, _ = laid
+def test_a_process_that_hangs_is_ended_when_its_time_is_over(tmp_path: Path) -> None:
     before = children()
+    stopped: set[int] = set()
 
     def stop() -> None:
         for pid in children() - before:
             os.kill(pid, signal.SIGSTOP)
+            stopped.add(pid)
 
-    outcome = tried(trial(seconds=2), there, stop)
+    save_endless(tmp_path / "model.onnx")
+    outcome = tried(trial(seconds=2), Laid(str(tmp_path), (), (), ()), stop)
     assert outcome.verdict.state in (CheckState.NOT_CHECKED, CheckState.INCONCLUSIVE)
+    assert stopped
     assert children() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x08\x08:\x02\n\x00"])
+def test_what_does_not_load_is_told_in_a_short_text_without_the_folder(
+    laid: tuple[Laid, Path], tmp_path: Path, content: bytes
+) -> None:
+    """Files beside the model may be there too: then they are where they are, and nothing is linked."""
+    (tmp_path / "model.onnx").write_bytes(content)
+    verdict = tried(trial(), Laid(str(tmp_path), (), (), ()), lambda: None).verdict
+    assert verdict.state is CheckState.FAILED
+    assert str(tmp_path) not in (verdict.reason or "")
+    assert 10 < len(verdict.reason or "") < 600
+
+
+def test_it_sees_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACKHOUSE_SECRET", "x")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/drivers")
+    child = tmp_path / "python"
+    child.write_text(f"#!{sys.executable} -I\nimport json, os\nprint(json.dumps({{'started': sorted(os.environ)}}))\n")
+    child.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(child))
+    (told,) = guarded({}, memory=MEMORY, seconds=60, folder=str(tmp_path)).said
+    assert set(told["started"]) <= {"LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a process to its parent")
+def test_it_refuses_to_outlive_its_parent(tmp_path: Path, model: Model) -> None:
+    limits = json.dumps(dataclasses.asdict(Limits(MEMORY, None, 60, os.getpid() + 1)))
+    child = [sys.executable, "-I", "-m", "packhouse.worker.models.load_child", limits]
+    asked = json.dumps(request(model(tmp_path / "m.onnx")))
+    done = subprocess.run([*child, asked], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, b"")
 
 
 def test_what_waits_is_called_again_and_again(tmp_path: Path, model: Model) -> None:
@@ -120,21 +156,15 @@ def test_what_waits_is_called_again_and_again(tmp_path: Path, model: Model) -> N
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a process to its parent")
-def test_a_parent_that_is_killed_takes_it_along(tmp_path: Path, model: Model) -> None:
-    path = model(tmp_path / "m.onnx")
+def test_a_parent_that_is_killed_takes_it_along(tmp_path: Path) -> None:
+    asked = request(save_endless(tmp_path / "m.onnx")) | {"run": {"seconds": 600}}
     parent = tmp_path / "parent.py"
     parent.write_text(
-        "import os, signal, psutil\n"
+        "import psutil\n"
         "from packhouse.worker.models.guarded import guarded\n"
-        "def stop():\n"
-        "    for child in psutil.Process().children():\n"
-        "        if child.status() == psutil.STATUS_STOPPED:\n"
-        "            print(child.pid, flush=True)\n"
-        "        elif child.num_threads() and 'started' in ''.join(map(str, said(child))):\n"
-        "            os.kill(child.pid, signal.SIGSTOP)\n"
-        "def said(child):\n"
-        "    return ['started'] if any('onnxruntime' in m.path for m in child.memory_maps()) else []\n"
-        f"guarded({request(path)!r}, memory={MEMORY}, seconds=60, folder={str(tmp_path)!r}, waiting=stop)\n"
+        "def tell():\n"
+        "    print(*(child.pid for child in psutil.Process().children()), flush=True)\n"
+        f"guarded({asked!r}, memory={MEMORY}, seconds=600, folder={str(tmp_path)!r}, waiting=tell)\n"
     )
     process = subprocess.Popen([sys.executable, str(parent)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -182,7 +212,7 @@ print(json.dumps({
 @pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
 def test_it_reaches_no_network_writes_no_file_and_keeps_to_its_memory(tmp_path: Path) -> None:
     """The network is closed wherever the system lets a process have one of its own, and the others hold anyway."""
-    limits = json.dumps(dataclasses.asdict(Limits(2 << 30, 60, os.getpid())))
+    limits = json.dumps(dataclasses.asdict(Limits(2 << 30, None, 60, os.getpid())))
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
         command = [sys.executable, "-I", "-c", CONFINED, limits, port, str(tmp_path / "file")]

@@ -122,6 +122,11 @@ class Settings(BaseSettings):
     check_seconds: float = Field(
         default=300.0, ge=1, description="How long trying a model may take; half a minute more for each GiB of it."
     )
+    check_memory_bytes: int = Field(
+        default=4096 * _MIB,
+        ge=256 * _MIB,
+        description="How much memory trying a model may take, besides four times the model's own size.",
+    )
     check_max_bytes: int = Field(
         default=16 * 1024 * _MIB, ge=0, description="Largest model that is tried, with all of its weights."
     )

@@ -24,21 +24,20 @@ from packhouse.schemas.files import InferenceConfig
 from packhouse.schemas.onnx import external_locations
 from packhouse.schemas.paths import inside
 from packhouse.worker.azure.turns import alone
-from packhouse.worker.models.load import SECONDS_FOR_GIB, short
+from packhouse.worker.models.limits import memory_for, seconds_for
 from packhouse.worker.models.parts import ModelSource, OnnxMain, SourceFile
 from packhouse.worker.models.scratch import NotLaidOut, laid_out
 from packhouse.worker.models.session_settings import SessionSettings, allowed
 from packhouse.worker.models.signature import TensorType
 from packhouse.worker.models.signature_reader import read_signature
 from packhouse.worker.models.sizes import Shape
-from packhouse.worker.models.trial import Outcome, Trial, not_checked, tried
+from packhouse.worker.models.trial import Outcome, Trial, not_checked, short, tried
 from packhouse.worker.packagers.base import PackageJob
 from packhouse.worker.settings import Settings
 from packhouse.worker.storage.failures import said
 from packhouse.worker.storage.readable import Readable, must_be_as_planned
 from packhouse.worker.storage.storage import Storage
 
-_GIB: Final = 1 << 30
 _WORST_FIRST: Final = (CheckState.FAILED, CheckState.INCONCLUSIVE, CheckState.NOT_CHECKED, CheckState.PASSED)
 
 
@@ -147,8 +146,8 @@ def _try(
     trial = Trial(
         model,
         settings,
-        bytes=total,
-        seconds=limits.check_seconds + SECONDS_FOR_GIB * total / _GIB,
+        memory=memory_for(total, limits.check_memory_bytes),
+        seconds=seconds_for(total, limits.check_seconds),
         run=limits.check_models == "run",
         extensions=extensions,
         unknown_rank=_of_unknown_rank(job.storage, files, model),
@@ -208,7 +207,8 @@ def _name(
         [[file.relative[folder:], file.location.path, file.size, file.mark] for file in files],
         [model.main[folder:], model.external_initializers, model.constant_inputs, extensions],
         [session.session, session.config, session.providers, session.dropped],
-        [settings.check_models, settings.check_seconds, settings.check_max_bytes, settings.check_copy_bytes],
+        [settings.check_models, settings.check_seconds, settings.check_memory_bytes, settings.check_max_bytes],
+        [settings.check_copy_bytes],
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()
 

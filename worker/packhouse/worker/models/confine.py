@@ -24,7 +24,10 @@ class Limits:
     """What the process may use."""
 
     memory: int
-    """Bytes of address space. What is reserved counts too, and files that are mapped."""
+    """Bytes that it may have for itself: what is reserved counts, files that are only read and libraries do not."""
+    address_space: int | None
+    """Bytes of addresses, whatever is there; None for no limit. The drivers of devices reserve far more than they use.
+    """
     cpu_seconds: int
     parent: int
     """Process id of whom it belongs to."""
@@ -32,7 +35,9 @@ class Limits:
     @classmethod
     def of(cls, given: dict[str, Any]) -> Limits:
         """As they were passed on."""
-        return cls(int(given["memory"]), int(given["cpu_seconds"]), int(given["parent"]))
+        addresses = given["address_space"]
+        addresses = None if addresses is None else int(addresses)
+        return cls(int(given["memory"]), addresses, int(given["cpu_seconds"]), int(given["parent"]))
 
 
 def confine(limits: Limits) -> None:
@@ -51,7 +56,9 @@ def confine(limits: Limits) -> None:
             os._exit(1)
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
-    _limit(resource.RLIMIT_AS, limits.memory)
+    _limit(resource.RLIMIT_DATA, limits.memory)
+    if limits.address_space is not None:
+        _limit(resource.RLIMIT_AS, limits.address_space)
     _limit(resource.RLIMIT_CPU, limits.cpu_seconds)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _FILES)

@@ -20,6 +20,8 @@ _CHILD: Final = "packhouse.worker.models.load_child"
 _PASSED_ON: Final = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 """Of the environment: where the operator has the libraries of execution providers."""
 _OWN: Final = {"LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_LIBRARIES: Final = 2 << 30
+"""Addresses for libraries, the stacks of threads, and files that are mapped."""
 _TICK: Final = 0.2
 _MOST_OUTPUT: Final = 1 << 20
 
@@ -52,10 +54,12 @@ class Ended:
             return f"signal {-self.status}"
 
     @property
-    def last_words(self) -> str:
-        """The last line of its errors."""
+    def without_an_answer(self) -> str:
+        """A clause about a process that ended before it told what it was asked."""
+        if self.signal is not None:
+            return f"it made ONNX Runtime end with {self.signal}"
         lines = self.errors.splitlines()
-        return lines[-1] if lines else "no message"
+        return f"the process ended with status {self.status}: {lines[-1] if lines else 'no message'}"
 
 
 def guarded(
@@ -64,16 +68,18 @@ def guarded(
     memory: int,
     seconds: float,
     folder: str,
+    devices: bool = False,
     descriptors: Sequence[int] = (),
     waiting: Callable[[], None] = lambda: None,
 ) -> Ended:
     """Let a process do what ``load_child`` is asked for, in a folder.
 
-    ``memory`` is bytes of address space; ``seconds`` bound both the time and the time of processors; ``descriptors``
-    stay open in it under their numbers; ``waiting`` is called several times a second, and what it raises ends the
-    process. It sees next to nothing of the environment, and dies with this one.
+    ``memory`` is bytes, see ``confine.Limits``; ``seconds`` bound both the time and the time of processors; with
+    ``devices`` drivers may reserve addresses as they like; ``descriptors`` stay open in it under their numbers;
+    ``waiting`` is called several times a second, and what it raises ends the process. It sees next to nothing of the
+    environment, and dies with this one.
     """
-    limits = Limits(memory, int(seconds) + 1, os.getpid())
+    limits = Limits(memory, None if devices else memory + _LIBRARIES, int(seconds) + 1, os.getpid())
     command = [sys.executable, "-I", "-B", "-m", _CHILD, json.dumps(asdict(limits)), json.dumps(request)]
     process = subprocess.Popen(
         command,

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from packhouse.schemas.files import InferenceConfig
 
+CPU: Final = "CPUExecutionProvider"
+
 _EXECUTION_MODES: Final = {"0": "ORT_SEQUENTIAL", "1": "ORT_PARALLEL"}
 _OPTIMIZATIONS: Final = {
     "0": "ORT_DISABLE_ALL",
@@ -56,7 +58,7 @@ _CONFIG: Final = frozenset({
 _PROVIDER: Final = re.compile(r"[A-Za-z0-9]{1,40}ExecutionProvider")
 _MOST_PROVIDERS: Final = 8
 _PROVIDER_OPTIONS: Final[dict[str, frozenset[str]]] = {
-    "CPUExecutionProvider": frozenset({"use_arena"}),
+    CPU: frozenset({"use_arena"}),
     "CUDAExecutionProvider": frozenset({
         "device_id", "gpu_mem_limit", "arena_extend_strategy", "cudnn_conv_algo_search",
         "cudnn_conv_use_max_workspace", "cudnn_conv1d_pad_to_nc1d", "do_copy_in_default_stream", "use_tf32",

@@ -10,15 +10,14 @@ from typing import Any, Final
 from packhouse.schemas.accelerator import EXECUTION_PROVIDERS
 from packhouse.schemas.checks import CheckState, Verdict
 from packhouse.worker.models.guarded import Ended, guarded
-from packhouse.worker.models.load import CPU, how_it_ended, memory_for, short
 from packhouse.worker.models.parts import OnnxMain
 from packhouse.worker.models.scratch import Laid
-from packhouse.worker.models.session_settings import SessionSettings
+from packhouse.worker.models.session_settings import CPU, SessionSettings
 from packhouse.worker.models.sizes import Shape
 
 _SUFFIX: Final = "ExecutionProvider"
 _MOST_SECONDS_OF_RUNS: Final = 60.0
-_GIB: Final = 1 << 30
+_LONGEST_TEXT: Final = 500
 
 _NO_MEMORY: Final = re.compile(
     r"bad[ _]alloc|failed to allocate|out of memory|cannot allocate memory|memoryerror|bad allocation", re.IGNORECASE
@@ -47,8 +46,8 @@ class Trial:
 
     model: OnnxMain
     settings: SessionSettings
-    bytes: int
-    """Of all files of the model."""
+    memory: int
+    """Bytes, for everything."""
     seconds: float
     run: bool
     extensions: bool = False
@@ -85,7 +84,8 @@ def tried(trial: Trial, laid: Laid, waiting: Callable[[], None]) -> Outcome:
     """Try a model that is laid out. ``waiting`` is called several times a second; what it raises ends the trial."""
     ended = guarded(
         trial.request(laid.root),
-        memory=memory_for(trial.bytes),
+        memory=trial.memory,
+        devices=trial.provider != CPU,
         seconds=trial.seconds,
         folder=laid.root,
         descriptors=laid.descriptors,
@@ -95,6 +95,12 @@ def tried(trial: Trial, laid: Laid, waiting: Callable[[], None]) -> Outcome:
     if changed is not None:
         return inconclusive(f"while it was tried, something became of {changed}")
     return _Judge(trial, ended, (laid.root, *laid.real)).outcome()
+
+
+def short(text: str) -> str:
+    """A text in one line, cut where it is too long."""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "…"
 
 
 def inconclusive(reason: str, provider: str | None = None) -> Outcome:
@@ -126,7 +132,7 @@ class _Judge:
     def outcome(self) -> Outcome:
         ended = self._ended
         if ended.first("started") is None:
-            reason = "it took too long" if ended.timed_out else how_it_ended(ended)
+            reason = "it took too long" if ended.timed_out else ended.without_an_answer
             return not_checked(f"ONNX Runtime could not be started here: {self._plain(reason)}")
         missing = ended.first("missing")
         if missing is not None:
@@ -143,7 +149,7 @@ class _Judge:
         trial, ended = self._trial, self._ended
         refused = ended.first("not_loaded")
         on = str(refused["on"]) if refused is not None else self._would_be_on()
-        error = self._plain(str(refused["not_loaded"]) if refused is not None else how_it_ended(ended))
+        error = self._plain(str(refused["not_loaded"]) if refused is not None else ended.without_an_answer)
         gave = f"it does not load on {on}: {error}"
         if ended.timed_out:
             return inconclusive(f"it did not load within {trial.seconds:.0f} seconds", on)
@@ -175,7 +181,7 @@ class _Judge:
         if ended.timed_out:
             return inconclusive(f"it loads, and did not run within {self._trial.seconds:.0f} seconds", on)
         refused = ended.first("not_run")
-        error = self._plain(str(refused["not_run"]) if refused is not None else how_it_ended(ended))
+        error = self._plain(str(refused["not_run"]) if refused is not None else ended.without_an_answer)
         return inconclusive(f"it loads, but no input that can be generated for it runs: {error}", on)
 
     def _on_another(self, done: Outcome) -> Outcome:

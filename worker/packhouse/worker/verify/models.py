@@ -17,9 +17,9 @@ from packhouse.schemas.errors import PackhouseError
 from packhouse.schemas.files import RankEntry
 from packhouse.schemas.footprint import ModelConfig
 from packhouse.schemas.modelpaths import KeyPath, models_in, replaced
-from packhouse.worker.models.load import CPU, SECONDS_FOR_GIB
+from packhouse.worker.models.limits import memory_for, seconds_for
 from packhouse.worker.models.scratch import Laid
-from packhouse.worker.models.session_settings import SessionSettings
+from packhouse.worker.models.session_settings import CPU, SessionSettings
 from packhouse.worker.models.source import ModelSource, OnnxMain, find
 from packhouse.worker.models.trial import Outcome, Trial, tried
 from packhouse.worker.package.jsontext import json_bytes
@@ -36,7 +36,7 @@ _USE_EXTENSIONS: Final = "use_ort_extensions"
 _KEPT_FREE: Final = 256 * 1024 * 1024
 _SETTINGS: Final = "inference_settings"
 _SECONDS: Final = 600
-_GIB: Final = 1 << 30
+_MEMORY: Final = 4 << 30
 _ON_THE_CPU: Final = SessionSettings({"graph_optimization_level": "ORT_DISABLE_ALL"}, {}, ((CPU, {}),), ())
 """Loading is asked for, not speed: with optimizations the weights would be copied and rearranged."""
 _NOT_ON_THE_CPU: Final = re.compile(
@@ -153,8 +153,8 @@ def _outcome(model: OnnxMain, root: Path, weights: int, *, extensions: bool) -> 
     trial = Trial(
         model,
         _ON_THE_CPU,
-        bytes=weights,
-        seconds=_SECONDS + SECONDS_FOR_GIB * weights / _GIB,
+        memory=memory_for(weights, _MEMORY),
+        seconds=seconds_for(weights, _SECONDS),
         run=False,
         extensions=extensions,
     )
