@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import free_port
 from redis import Redis
 from support.cache import cached
 from support.dockerfile import read_dockerfile
@@ -38,7 +40,7 @@ def context(folder: Path) -> Path:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     folder = tmp_path_factory.mktemp("image")
     folder.chmod(0o755)
-    yield build(folder / ".", context(folder / "context"))
+    yield build(folder, context(folder / "context"))
     shutil.rmtree(folder)
 
 
@@ -150,3 +152,50 @@ def test_a_worker_of_the_image_packages_a_run_with_a_root_file_system_that_is_re
     finally:
         container.kill()
         farm.close()
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_flower_of_its_own_image_asks_for_a_password(redis_url: str, namespace: str, tmp_path: Path) -> None:
+    folder = tmp_path / "image"
+    folder.mkdir(mode=0o755)
+    image = build(folder, context(tmp_path / "context"), {"REQUIREMENTS": "requirements/flower.txt"})
+    assert not list((image.root / "opt/packhouse/lib").rglob("azure/ai/ml"))
+    secret, data = tmp_path / "secrets", tmp_path / "data"
+    secret.mkdir()
+    (secret / "PACKHOUSE_REDIS_URL").write_text(redis_url)
+    (secret / "basic-auth").write_text("operator:a long password")
+    data.mkdir()
+    shutil.chown(data, 10001, 10001)
+    port = free_port()
+    container = Container(
+        image,
+        {secret: "/run/secrets/packhouse", PROJECT / "deploy/flower": "/etc/flower", data: "/var/lib/flower"},
+        {
+            "PACKHOUSE_NAMESPACE": namespace,
+            "PACKHOUSE_SECRETS_DIR": "/run/secrets/packhouse",
+            "FLOWER_BASIC_AUTH_FILE": "/run/secrets/packhouse/basic-auth",
+            "FLOWER_DB": "/var/lib/flower/flower",
+        },
+        tmp_path / "container.log",
+        *image.stage.last("ENTRYPOINT").words,
+        *("flower", "--conf=/etc/flower/flowerconfig.py", f"--port={port}"),
+    )
+
+    def status(path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
+
+    try:
+        wait_for(lambda: status("/healthcheck") == 200, what="Flower")
+        assert status("/workers") == 401
+        assert container.stop(30) == 0
+        assert list(data.iterdir())
+    finally:
+        container.kill()
