@@ -104,10 +104,17 @@ def _value(metrics: Metrics, objective: Objective) -> int | float | None:
 def _against(here: float, before: float | None) -> str:
     """Two values that differ, with as many digits as it takes to see it."""
     for digits in (6, 17, 400):
-        texts = ["no value" if value is None else f"{Decimal(value):.{digits}g}" for value in (here, before)]
+        texts = [_shown(value, digits) for value in (here, before)]
         if texts[0] != texts[1]:
             break
     return " against ".join(texts)
+
+
+def _shown(value: float | None, digits: int) -> str:
+    if value is None:
+        return "no value"
+    # Not every integer fits into a float.
+    return f"{value if isinstance(value, float) else Decimal(value):.{digits}g}"
 
 
 def _left_out(accelerator: Accelerator, node: Node, reason: LeftOutReason, message: str) -> LeftOut:

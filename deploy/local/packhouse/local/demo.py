@@ -24,9 +24,10 @@ from packhouse.schemas.errors import PackhouseError, describe
 
 _ENGINE_ROOT: Final = "/srv/olive"
 _SAMPLES: Final = (
-    ("olive-0.6.2-cpu-and-openvino", ("digits",)),
-    ("olive-0.13.0-search", ("digits", "digits-again")),
+    ("olive-0.6.2-cpu-and-openvino", ("digits",), "onnxruntime==1.18.1"),
+    ("olive-0.13.0-search", ("digits", "digits-again"), "onnxruntime==1.31.1"),
 )
+"""Folder in the samples, names of the ZIPs to make of it, and the runtime that the engine had."""
 _PROGRAM: Final = str(Path(sys.executable).with_name("packhouse"))
 _ASSET_TYPES: Final = ("AzureMLModels", "AzureMLData")
 
@@ -37,6 +38,7 @@ class _Run:
 
     folder: Path
     names: tuple[str, ...]
+    runtime: str
 
     @property
     def output_dir(self) -> Path:
@@ -67,7 +69,7 @@ def main(samples: Path = Path("tests/data"), home: Path = Path(".packhouse/demo"
     home.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="run-", dir=home)).absolute()
     place.chmod(0o755)
-    runs = [_copy(samples / name, place / name, names) for name, names in _SAMPLES]
+    runs = [_copy(samples / name, _Run(place / name, names, runtime)) for name, names, runtime in _SAMPLES]
     stack = Stack(home / "stack", [place], concurrency=2, azure=True)
     try:
         _say(f"Starting a server, two workers, Flower and a stand-in for Azure; their state is in {stack.folder.path}")
@@ -94,9 +96,9 @@ def main(samples: Path = Path("tests/data"), home: Path = Path(".packhouse/demo"
     return 0
 
 
-def _copy(sample: Path, folder: Path, names: tuple[str, ...]) -> _Run:
-    shutil.copytree(sample, folder)
-    return _Run(folder, names)
+def _copy(sample: Path, run: _Run) -> _Run:
+    shutil.copytree(sample, run.folder)
+    return run
 
 
 def _package(run: _Run, stack: Stack) -> Outcome:
@@ -105,13 +107,26 @@ def _package(run: _Run, stack: Stack) -> Outcome:
     wanted = [{"type": "Zipfile", "name": name} for name in run.names]
     if stack.azure_environment:
         # The runs have different models for the same accelerator: each has assets of its own name.
-        wanted += [{"type": kind, "name": run.folder.name.replace(".", "-")} for kind in _ASSET_TYPES]
+        name = run.folder.name.replace(".", "-")
+        # What an earlier demonstration registered stays: each has the next version.
+        wanted += [{"type": kind, "name": name, "config": {"version": "auto"}} for kind in _ASSET_TYPES]
     run.config.write_text(json.dumps(wanted, indent=2))
     where = ["--map", f"{_ENGINE_ROOT}={run.folder}", "--data-dir", _short(stack.folder.path)]
     request = ["publish", _short(run.output_dir), "--packaging-config", _short(run.config), "--run-id", run.id, *where]
-    _call([*request, "--wait", "--timeout", "300"])
-    sound = [package for package in run.packages if package.is_file() and _call(["verify", _short(package)])]
+    _call([*request, "--runtime", run.runtime, "--wait", "--timeout", "300"])
+    sound = [package for package in run.packages if package.is_file() and _verified(package)]
     return Outcome(run.folder.name, _final(run, stack.folder.path), frozenset(package.name for package in sound))
+
+
+def _verified(package: Path) -> bool:
+    """Whether a ZIP is sound, and its Python sample runs from where it is unpacked."""
+    if not _call(["verify", _short(package)]):
+        return False
+    folder = package.with_suffix("")
+    shutil.unpack_archive(package, folder)
+    sample = folder / "SampleCode" / "python" / "sample.py"
+    _say(f"\n$ unzip -q {_short(package)} -d {_short(folder)} && python {_short(sample)}")
+    return subprocess.run([sys.executable, str(sample)], env=_environment(), check=False).returncode == 0
 
 
 def _final(run: _Run, data_dir: Path) -> CompletedEvent | None:
