@@ -402,6 +402,15 @@ def test_the_packages_of_a_run_try_a_model_once(
     assert len(seen) == 3
 
 
+def test_what_was_not_tried_here_is_left_to_the_runs_other_packages(
+    checking_of: Checking, storage: Path, model: Model
+) -> None:
+    source = checking_of.source(model(storage / "m.onnx"))
+    none = check(checking_of.job(0, scratch="/proc/none"), source, ON_CPU)
+    assert none.verdict.state is CheckState.NOT_CHECKED
+    assert check(checking_of.job(1), source, ON_CPU).verdict.state is CheckState.PASSED
+
+
 def test_of_a_model_of_several_each_is_tried_and_the_worst_is_told(
     checking_of: Checking, storage: Path, model: Model
 ) -> None:

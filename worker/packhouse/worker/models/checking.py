@@ -104,8 +104,8 @@ def must_pass(checks: Iterable[ModelCheck], settings: Settings) -> None:
                 ErrorCode.MODEL_CHECK_FAILED,
                 f"Candidate {each.rank_in_accelerator} of {each.accelerator} ({said(each.model_id)}) was tried before "
                 f"packaging ({each.verdict.state}): {each.verdict.reason or 'no reason was given.'}",
-                fix="Correct or leave out the model and publish the run again; the worker's settings check_models and "
-                "check_fails say what is tried, and which verdicts fail a package.",
+                fix="Correct or leave out the model and publish the run again; the worker's settings "
+                "PACKHOUSE_CHECK_MODELS and PACKHOUSE_CHECK_FAILS say what is tried and which verdicts fail a package.",
             )
 
 
@@ -121,8 +121,10 @@ def _of(
         kept = _kept(job.notebook.check(name))
         if kept is None:
             kept = _try(job, files, model, settings, keep, extensions=extensions)
-            record = _Kept(verdict=kept.verdict, shapes=dict(kept.shapes))
-            job.notebook.keep_check(name, record.model_dump_json())
+            # What was not tried here, another worker may be able to try.
+            if kept.verdict.state is not CheckState.NOT_CHECKED:
+                record = _Kept(verdict=kept.verdict, shapes=dict(kept.shapes))
+                job.notebook.keep_check(name, record.model_dump_json())
     return kept
 
 
