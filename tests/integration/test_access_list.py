@@ -170,6 +170,7 @@ def test_a_password_that_is_short_or_missing_stops_the_start(tmp_path: Path) -> 
     assert not (tmp_path / "users.acl").exists()
 
 
+@pytest.mark.full
 def test_flower_shows_tasks_and_workers_and_can_send_nothing_to_be_done(
     server: GuardedServer, farm: Farm, make_run: RunMaker, tmp_path: Path
 ) -> None:
