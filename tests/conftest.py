@@ -12,11 +12,16 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis import Redis
 from redis.exceptions import RedisError
 from support.azure import AzureStandIn
 
 from packhouse.local.azure import azurite
+
+# How long a machine takes to make inputs is not what a property test is about.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 # Tests that want runtime packages say where from: the others fetch nothing.
 os.environ.setdefault("PACKHOUSE_RUNTIME_SOURCE", "off")
