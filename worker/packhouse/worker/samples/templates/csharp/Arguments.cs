@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
+using Microsoft.ML.OnnxRuntime;
 
 namespace Sample;
 
@@ -9,6 +10,9 @@ namespace Sample;
 internal sealed class Mistake : Exception
 {
     public Mistake(string message) : base(message) { }
+
+    /// <summary>Whether ONNX Runtime says it. A status that this version of the API has no name for is a KeyNotFoundException.</summary>
+    public static bool IsOfRuntime(Exception error) => error is OnnxRuntimeException or KeyNotFoundException;
 
     public static string FirstLine(Exception error) =>
         error.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).FirstOrDefault()

@@ -49,22 +49,32 @@ internal static class Candidate
 
     public static IReadOnlyList<Model> Models(string folder)
     {
-        var config = Json.Read(Path.Combine(folder, "model_info.json")).Member("model_config").Member("config");
-        var parts = config.Member("model_components").Items().Select(part => part.Member("config")).ToList();
-        return (parts.Count > 0 ? parts : new List<JsonElement> { config })
-            .Select(each => new Model(folder, MainFile(folder, each), each))
+        var models = Configs(Json.Read(Path.Combine(folder, "model_info.json")).Member("model_config"))
+            .Select(config => new Model(folder, MainFile(folder, config), config))
             .ToList();
+        return models.Count > 0 ? models : throw NoModel(folder);
     }
+
+    // The description of a model, or of each ONNX model that it is made of.
+    private static IEnumerable<JsonElement> Configs(JsonElement described)
+    {
+        var config = described.Member("config");
+        var parts = config.Member("model_components").Items().ToList();
+        return parts.Count > 0 ? parts.Where(IsOnnx).SelectMany(Configs) : new[] { config };
+    }
+
+    private static bool IsOnnx(JsonElement part) => part.Text("type")?.ToLowerInvariant() is "onnxmodel" or "compositemodel";
+
+    private static Mistake NoModel(string folder) => new($"{folder} holds no ONNX model: name the folder of a candidate.");
 
     // The end of the model's path, which counts from the root of the package.
     private static string MainFile(string folder, JsonElement config)
     {
-        var path = config.Text("model_path") ?? "";
-        var parts = path.Split('/').Where(part => part is not ("" or ".")).ToArray();
-        var inner = config.Text("onnx_file_name") ?? "model.onnx";
+        var parts = Parts(config.Text("model_path") ?? "");
+        var inner = Parts(config.Text("onnx_file_name") ?? "model.onnx");
         for (var skipped = 0; skipped <= parts.Length; skipped++)
         {
-            foreach (var end in new[] { parts[skipped..], parts[skipped..].Append(inner).ToArray() })
+            foreach (var end in new[] { parts[skipped..], parts[skipped..].Concat(inner).ToArray() })
             {
                 var relative = string.Join('/', end);
                 if (!end.Contains("..") && !Path.IsPathRooted(relative) && File.Exists(Path.Combine(folder, relative)))
@@ -73,6 +83,8 @@ internal static class Candidate
                 }
             }
         }
-        throw new Mistake($"{folder} holds no ONNX model: name the folder of a candidate.");
+        throw NoModel(folder);
     }
+
+    private static string[] Parts(string path) => path.Split('/').Where(part => part is not ("" or ".")).ToArray();
 }

@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Linq;
@@ -14,9 +15,10 @@ internal static class Json
         try
         {
             using var document = JsonDocument.Parse(File.ReadAllText(file));
+            ReadTexts(document.RootElement);
             return document.RootElement.Clone();
         }
-        catch (JsonException error)
+        catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
             throw new Mistake($"{file} could not be read: {Mistake.FirstLine(error)}");
         }
@@ -24,6 +26,21 @@ internal static class Json
         {
             return default;
         }
+    }
+
+    // A text that is no Unicode is told of only when it is read: now, rather than in the middle of the work.
+    private static void ReadTexts(JsonElement element)
+    {
+        foreach (var member in element.Members())
+        {
+            _ = member.Name;
+            ReadTexts(member.Value);
+        }
+        foreach (var item in element.Items())
+        {
+            ReadTexts(item);
+        }
+        _ = element.ValueKind == JsonValueKind.String ? element.GetString() : null;
     }
 
     public static JsonElement Member(this JsonElement element, string name) =>
@@ -43,6 +60,8 @@ internal static class Json
         return string.IsNullOrEmpty(text) ? null : text;
     }
 
+    public static bool IsAbsent(this JsonElement element) => element.ValueKind is JsonValueKind.Undefined or JsonValueKind.Null;
+
     public static bool IsTrue(this JsonElement element) => element.ValueKind == JsonValueKind.True;
 
     /// <summary>A whole number; true is 1 and false 0.</summary>
@@ -57,7 +76,7 @@ internal static class Json
     /// <summary>A value as options of ONNX Runtime want it: null for none.</summary>
     public static string? OptionText(this JsonElement element) => element.ValueKind switch
     {
-        JsonValueKind.Undefined or JsonValueKind.Null => null,
+        _ when element.IsAbsent() => null,
         JsonValueKind.True => "True",
         JsonValueKind.False => "False",
         JsonValueKind.String => element.GetString(),

@@ -1,4 +1,5 @@
 using System;
+using System.Globalization;
 using System.IO;
 using System.IO.Compression;
 using System.Linq;
@@ -22,7 +23,7 @@ internal static class Npz
             {
                 using var stream = entry.Open();
                 var name = entry.FullName.EndsWith(".npy", StringComparison.Ordinal) ? entry.FullName[..^4] : entry.FullName;
-                arrays.Give(name, Array(stream));
+                arrays.Give(name, Array(stream, entry.Length));
             }
             return arrays;
         }
@@ -34,23 +35,33 @@ internal static class Npz
     }
 
     // Source of the format: numpy.lib.format.
-    private static OrtValue Array(Stream stream)
+    private static OrtValue Array(Stream stream, long bytes)
     {
         var start = Bytes(stream, 8);
         if (!start.AsSpan(0, 6).SequenceEqual(new byte[] { 0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y' }))
         {
             throw new InvalidDataException("an entry is no array of NumPy");
         }
-        var length = start[6] == 1 ? BitConverter.ToUInt16(Bytes(stream, 2)) : BitConverter.ToInt32(Bytes(stream, 4));
-        var header = Encoding.UTF8.GetString(Bytes(stream, length));
+        var length = start[6] == 1 ? BitConverter.ToUInt16(Bytes(stream, 2)) : BitConverter.ToUInt32(Bytes(stream, 4));
+        if (length > bytes)
+        {
+            throw new InvalidDataException("an array in it ends too soon");
+        }
+        var header = Encoding.UTF8.GetString(Bytes(stream, (int)length));
         var type = Regex.Match(header, "'descr': '([^']*)'").Groups[1].Value;
         var shape = Regex.Match(header, @"'shape': \(([^)]*)\)");
-        var sizesText = shape.Groups[1].Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
         if (!shape.Success || !header.Contains("'fortran_order': False", StringComparison.Ordinal))
         {
             throw new InvalidDataException("it holds an array in column order, which this program does not read");
         }
-        var sizes = sizesText.Select(long.Parse).ToArray();
+        var sizes = shape.Groups[1].Value
+            .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
+            .Select(size => long.Parse(size, NumberStyles.None, CultureInfo.InvariantCulture))
+            .ToArray();
+        if (Tensors.Elements(sizes) > bytes)
+        {
+            throw new InvalidDataException("an array in it ends too soon");
+        }
         return type switch
         {
             "<f4" => Values<float>(stream, sizes),

@@ -28,7 +28,7 @@ internal static class Outputs
         {
             results = session.Run(options, inputs, names);
         }
-        catch (Exception error) when (error is OnnxRuntimeException or KeyNotFoundException)
+        catch (Exception error) when (Mistake.IsOfRuntime(error))
         {
             throw new Mistake($"The model did not run on these inputs; other shapes may do, see --shape: {Mistake.FirstLine(error)}");
         }

@@ -12,43 +12,58 @@ internal static class Providers
     private const string Cpu = "CPUExecutionProvider";
 
     /// <summary>Appends what was asked for and is there; returns the names of those, the CPU's aside.</summary>
-    public static IReadOnlyList<string> Append(SessionOptions options, JsonElement asked, Action<string> say)
+    public static IReadOnlyList<string> Append(SessionOptions options, JsonElement settings)
     {
         var there = OrtEnv.Instance().GetAvailableProviders();
         var appended = new List<string>();
-        foreach (var pair in asked.Items())
+        foreach (var (name, own) in Asked(settings))
         {
-            var words = pair.ValueKind == JsonValueKind.Array ? pair.Items().ToList() : new List<JsonElement> { pair };
-            if (words.FirstOrDefault() is not { ValueKind: JsonValueKind.String } first || first.GetString() is not { } name)
-            {
-                continue;
-            }
             if (!there.Contains(name))
             {
-                say($"{name} is not in this onnxruntime, which has {string.Join(", ", there)}: going on without it.");
+                Console.Error.WriteLine(
+                    $"{name} is not in this onnxruntime, which has {string.Join(", ", there)}: going on without it.");
                 continue;
             }
             try
             {
                 if (name != Cpu)
                 {
-                    Append(options, name, OptionsOf(words.ElementAtOrDefault(1)));
+                    Append(options, name, own);
                     appended.Add(name);
                 }
             }
-            catch (Exception error) when (error is OnnxRuntimeException or KeyNotFoundException or EntryPointNotFoundException)
+            catch (Exception error) when (Mistake.IsOfRuntime(error) || error is EntryPointNotFoundException)
             {
-                say($"{name} could not be used on this machine: going on without it. {Mistake.FirstLine(error)}");
+                Console.Error.WriteLine(
+                    $"{name} could not be used on this machine: going on without it. {Mistake.FirstLine(error)}");
             }
         }
         return appended;
+    }
+
+    /// <summary>Names and options: given as pairs, or as names with the options in a list beside them.</summary>
+    private static IEnumerable<(string Name, Dictionary<string, string> Options)> Asked(JsonElement settings)
+    {
+        var asked = settings.Member("execution_provider");
+        var beside = settings.Member("provider_options").Items().ToList();
+        var all = asked.ValueKind == JsonValueKind.Array ? asked.Items() : new[] { asked };
+        foreach (var (each, at) in all.Select((each, at) => (each, at)))
+        {
+            var pair = each.Items().ToList();
+            var (name, own) = pair.Count == 2 ? (pair[0], pair[1]) : (each, beside.ElementAtOrDefault(at));
+            if (name.ValueKind == JsonValueKind.String)
+            {
+                yield return (name.GetString()!, OptionsOf(own));
+            }
+        }
     }
 
     private static Dictionary<string, string> OptionsOf(JsonElement own) =>
         own.Members()
             .Select(option => (option.Name, Text: option.Value.OptionText()))
             .Where(option => option.Text is not null)
-            .ToDictionary(option => option.Name, option => option.Text!);
+            .GroupBy(option => option.Name)
+            .ToDictionary(options => options.Key, options => options.Last().Text!);
 
     // Those with options of a class of their own are not taken by the general method.
     private static void Append(SessionOptions options, string name, Dictionary<string, string> own)

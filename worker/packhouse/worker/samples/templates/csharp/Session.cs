@@ -10,28 +10,33 @@ namespace Sample;
 /// <summary>A session with the settings of inference_config.json, as far as this machine has what they ask for.</summary>
 internal static class Session
 {
-    public static InferenceSession Open(string folder, Model model)
+    public static InferenceSession Open(Model model)
     {
         if (model.Config.Text("external_initializers_file_name") is not null)
         {
             throw new Mistake(
                 "This model keeps its weights in an .npz file beside it, which the C# API of ONNX Runtime does not take: "
-                + "use the Python sample.");
+                + "use the Python sample or the C++ sample.");
         }
-        var settings = Json.Read(Path.Combine(folder, "inference_config.json"));
+        var settings = Json.Read(Path.Combine(model.Folder, "inference_config.json"));
+        if (settings.IsAbsent())
+        {
+            // A model of several components has no such file: each component's description holds its own.
+            settings = model.Config.Member("inference_settings");
+        }
         using var options = Options(model, settings, Console.Error.WriteLine);
-        var appended = Providers.Append(options, settings.Member("execution_provider"), Console.Error.WriteLine);
+        var appended = Providers.Append(options, settings);
         try
         {
             return new InferenceSession(model.Path, options);
         }
-        catch (Exception error) when (appended.Count > 0 && IsOfRuntime(error))
+        catch (Exception error) when (appended.Count > 0 && Mistake.IsOfRuntime(error))
         {
             var names = string.Join(", ", appended);
             Console.Error.WriteLine(
                 $"{names} could not load the model: going on with CPUExecutionProvider. {Mistake.FirstLine(error)}");
         }
-        catch (Exception error) when (IsOfRuntime(error))
+        catch (Exception error) when (Mistake.IsOfRuntime(error))
         {
             throw NotLoaded(model, error);
         }
@@ -40,14 +45,11 @@ internal static class Session
         {
             return new InferenceSession(model.Path, onCpu);
         }
-        catch (Exception error) when (IsOfRuntime(error))
+        catch (Exception error) when (Mistake.IsOfRuntime(error))
         {
             throw NotLoaded(model, error);
         }
     }
-
-    // An error with a code that this version of the API does not know comes as KeyNotFoundException.
-    private static bool IsOfRuntime(Exception error) => error is OnnxRuntimeException or KeyNotFoundException;
 
     private static Mistake NotLoaded(Model model, Exception error) =>
         new($"onnxruntime could not load {model.Path}: {Mistake.FirstLine(error)}");
@@ -57,10 +59,17 @@ internal static class Session
         var options = new SessionOptions();
         foreach (var option in settings.Member("session_options").Members())
         {
-            var set = option.Value.ValueKind == JsonValueKind.Null || Set(options, option.Name, option.Value);
-            if (!set && option.Value.ValueKind != JsonValueKind.False)
+            try
             {
-                say($"The session option {option.Name} is not set: this program has no use for it.");
+                var set = option.Value.IsAbsent() || Set(options, option.Name, option.Value);
+                if (!set && option.Value.ValueKind != JsonValueKind.False)
+                {
+                    say($"The session option {option.Name} is not set: this program has no use for it.");
+                }
+            }
+            catch (Exception error) when (Mistake.IsOfRuntime(error))
+            {
+                say($"The session option {option.Name} is not set: {Mistake.FirstLine(error)}");
             }
         }
         if (model.Config.Member("use_ort_extensions").IsTrue())
@@ -76,7 +85,7 @@ internal static class Session
         {
             options.RegisterOrtExtensions();
         }
-        catch (OnnxRuntimeException)
+        catch (Exception error) when (Mistake.IsOfRuntime(error) || error is DllNotFoundException)
         {
             throw new Mistake(
                 "This model has operators of onnxruntime-extensions, which is not there: "
@@ -134,7 +143,9 @@ internal static class Session
     }
 
     private static bool WritesFiles(string key) =>
-        key.StartsWith("ep.context_", StringComparison.Ordinal) || key.StartsWith("session.optimized_model_", StringComparison.Ordinal);
+        key.StartsWith("ep.context_", StringComparison.Ordinal)
+        || key.StartsWith("session.optimized_model_", StringComparison.Ordinal)
+        || key == "session.collect_node_memory_stats_to_file";
 
     private static int? Mode(string? name) => name switch
     {

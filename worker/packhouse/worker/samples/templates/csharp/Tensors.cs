@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Globalization;
 using System.Linq;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -52,21 +53,19 @@ internal static class Tensors
     public static IReadOnlyDictionary<string, long[]> OfInputs(InferenceSession session, IReadOnlyDictionary<string, long[]> shapes) =>
         shapes.Where(each => session.InputMetadata.ContainsKey(each.Key)).ToDictionary(each => each.Key, each => each.Value);
 
-    /// <summary>A value for every input: one's own, which is taken out of <paramref name="own"/>, else a generated one.</summary>
-    public static Inputs For(
-        InferenceSession session, Inputs own, IReadOnlyDictionary<string, long[]> asked, IReadOnlyDictionary<string, long[]> known)
+    /// <summary>Adds a generated value for every input that has none.</summary>
+    public static void Complete(
+        Inputs inputs, InferenceSession session, IReadOnlyDictionary<string, long[]> asked, IReadOnlyDictionary<string, long[]> known)
     {
-        foreach (var name in own.Keys.Concat(asked.Keys).Where(name => !session.InputMetadata.ContainsKey(name)))
+        var wanted = session.InputMetadata;
+        if (inputs.Keys.Concat(asked.Keys).FirstOrDefault(name => !wanted.ContainsKey(name)) is { } unknown)
         {
-            throw new Mistake($"The model has no input {name}: its inputs are {string.Join(", ", session.InputNames)}.");
+            throw new Mistake($"The model has no input {unknown}: its inputs are {string.Join(", ", session.InputNames)}.");
         }
-        var inputs = new Inputs();
-        foreach (var name in session.InputNames)
+        foreach (var name in session.InputNames.Where(name => !inputs.ContainsKey(name)))
         {
-            var given = own.Remove(name, out var value) ? value : Generated(name, session.InputMetadata[name], asked, known);
-            inputs.Give(name, given);
+            inputs.Give(name, Generated(name, wanted[name], asked, known));
         }
-        return inputs;
     }
 
     private static OrtValue Generated(
@@ -121,7 +120,7 @@ internal static class Tensors
     {
         if (asked is not null && own.Length > 0 && !Fits(asked, own))
         {
-            var sizes = own.Select(size => size < 0 ? "?" : size.ToString());
+            var sizes = own.Select(size => size < 0 ? "?" : size.ToString(CultureInfo.InvariantCulture));
             throw new Mistake($"The input {name} is of shape {string.Join(',', sizes)}: it cannot be {string.Join(',', asked)}.");
         }
         var fitting = known is not null && (own.Length == 0 || Fits(known, own)) ? known : null;
