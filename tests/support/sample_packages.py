@@ -1,24 +1,19 @@
-"""Packages with sample code for a model, as they lie after ``unzip``."""
+"""Packages with sample code for a model, made by the real packager, as they lie after ``unzip``."""
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 from typing import Any, Final
 
 from support import sample_models, wheels
-from support.models import ROOT, packed
+from support.pouring import ENGINE, EngineStorage
 
-from packhouse.schemas.footprint import ModelConfig
-from packhouse.worker.models.signature_reader import read_signature
-from packhouse.worker.models.source import ModelSource, find
-from packhouse.worker.samples.code import sample_code
-from packhouse.worker.samples.model import SampleGraph, SampleModel
-from packhouse.worker.storage.local import Roots
-from packhouse.worker.storage.location import Location
-from packhouse.worker.storage.storage import Storage
+from packhouse.schemas.checks import Verdict
+from packhouse.schemas.files import MANIFEST, Manifest
+from packhouse.worker.settings import Settings
 
 SETTINGS: Final[dict[str, Any]] = {
     "execution_provider": [["CPUExecutionProvider", {}]],
@@ -30,24 +25,26 @@ SETTINGS: Final[dict[str, Any]] = {
         "intra_op_num_threads": 1,
     },
 }
-REAL: Final[dict[str, dict[str, tuple[int, ...]]]] = {
-    "silero-vad": {"input": (1, 256), "state": (2, 1, 128), "sr": ()},
-    "magika": {"bytes": (1, 2048)},
-    "rapidocr-det": {"x": (1, 3, 64, 64)},
-    "rapidocr-rec": {"x": (1, 3, 48, 64)},
-    "rapidocr-cls": {"x": (1, 3, 48, 192)},
-    "ddddocr": {"input1": (1, 1, 64, 64)},
-    "mtcnn-pnet": {"input_1": (1, 24, 24, 3)},
+REAL: Final = tuple(wheels.MODELS)
+"""Real models. Few of them run with 1 for every dimension that they leave open."""
+USUAL: Final = {
+    "rapidocr-det": ("x", (1, 3, 320, 320)),
+    "rapidocr-rec": ("x", (1, 3, 48, 320)),
+    "rapidocr-cls": ("x", (1, 3, 48, 192)),
+    "ddddocr": ("input1", (1, 1, 64, 192)),
 }
-"""Real models of ``wheels.MODELS``, and shapes that they run with: 1 for every open dimension does for few of them."""
+"""Input and shape that such a model is used with, where it runs with less."""
 
 
 class Packages:
-    """Makes packages below a folder."""
+    """Makes packages below a folder; each model is tried before, with a server's help."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, redis_url: str, namespace: str) -> None:
+        root = folder / "storage"
+        root.mkdir()
+        settings = Settings(redis_url=redis_url, namespace=namespace, check_models="run")
         self._folder = folder
-        self._storage = Storage(Roots([str(folder)]))
+        self._engine = EngineStorage(root, settings=settings)
 
     def of(self, name: str) -> Path:
         """The package of a model of ``REAL`` or of ``sample_models.MADE``."""
@@ -56,35 +53,22 @@ class Packages:
             shutil.copyfile(wheels.model(name), engine)
         else:
             sample_models.write(name, engine)
-        return self.made(name, onnx(engine, inference_settings=SETTINGS), REAL.get(name, {}))
+        return self.made(name, onnx(engine, inference_settings=SETTINGS))
 
     def place(self, relative: str) -> Path:
         """Where a model of an engine may be written."""
-        path = self._folder / "engine" / relative
+        path = self._engine.root / "engine" / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def made(self, name: str, config: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> Path:
-        """The package of a model that an engine describes so, unpacked from a ZIP with ``unzip``."""
-        whole, package = self._folder / "whole" / name, self._folder / "unpacked" / name
-        model, sources = ModelConfig.model_validate(config), list[ModelSource]()
-        packed(model, lambda each: sources.append(find(each, _locate, self._storage)) or sources[-1], whole)
-        graphs = tuple(self._graph(whole, main.main, shapes) for main in sources[0].onnx_models)
-        best = SampleModel(ROOT, model.type, graphs, ("CPUExecutionProvider",), generative=sources[0].generative)
-        archive = self._folder / f"{name}.zip"
-        with zipfile.ZipFile(archive, "w") as writing:
-            for file in sorted(path for path in whole.rglob("*") if path.is_file()):
-                writing.write(file, file.relative_to(whole))
-            for path, made in sample_code(best).items():
-                writing.writestr(path, made.data)
+    def made(self, name: str, config: dict[str, Any]) -> Path:
+        """The package of a model that an engine describes so, unpacked from its ZIP with ``unzip``."""
+        described = {"type": config["type"], **config["config"]}
+        archive, _ = self._engine.pour(self._engine.made_up(described, output_dir=f"{ENGINE}/out/{name}"))
+        package = self._folder / "unpacked" / name
         package.mkdir(parents=True)
         subprocess.run(["unzip", "-q", str(archive), "-d", str(package)], check=True)
         return package
-
-    def _graph(self, whole: Path, file: str, shapes: dict[str, tuple[int, ...]]) -> SampleGraph:
-        path = f"{whole / ROOT}/{file}"
-        with self._storage.open_file(Location(path, path)) as source:
-            return SampleGraph(file, read_signature(source, shown=file), shapes)
 
 
 def onnx(path: Path, **config: Any) -> dict[str, Any]:
@@ -92,5 +76,20 @@ def onnx(path: Path, **config: Any) -> dict[str, Any]:
     return {"type": "ONNXModel", "config": {"model_path": str(path), **config}}
 
 
-def _locate(path: str) -> Location:
-    return Location(path, path)
+def verdict_of(package: Path) -> Verdict:
+    """What trying the only candidate of an unpacked package has shown, as the package tells it."""
+    [check] = Manifest.model_validate_json((package / MANIFEST).read_bytes()).checks
+    return check.verdict
+
+
+def shapes_of(package: Path, model: str = "model.onnx") -> dict[str, tuple[int, ...]]:
+    """Shapes by input that the samples of an unpacked package take by themselves, as the Python sample tells them."""
+    sample = ast.parse((package / "SampleCode" / "python" / "sample.py").read_text("utf-8"))
+    [known] = [
+        each.value
+        for each in sample.body
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and each.target.id == "KNOWN_SHAPES"
+    ]
+    assert known is not None
+    shapes: dict[str, tuple[int, ...]] = ast.literal_eval(known)[model]
+    return shapes

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +15,10 @@ Runner = Callable[..., Ended]
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def packages(tmp_path_factory: pytest.TempPathFactory, redis_server: str) -> Callable[[str], Path]:
     """The unpacked package of a model by its name, made once."""
     made: dict[str, Path] = {}
-    making = Packages(tmp_path_factory.mktemp("samples"))
+    making = Packages(tmp_path_factory.mktemp("samples"), redis_server, f"test-{uuid.uuid4().hex[:12]}")
 
     def package(name: str) -> Path:
         if name not in made:
@@ -28,9 +29,9 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def making(tmp_path: Path) -> Packages:
+def making(tmp_path: Path, redis_url: str, namespace: str) -> Packages:
     """Packages of the test's own."""
-    return Packages(tmp_path)
+    return Packages(tmp_path, redis_url, namespace)
 
 
 @pytest.fixture(scope="session")

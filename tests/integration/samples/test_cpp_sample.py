@@ -15,7 +15,7 @@ from support.cpp import build_sample, runtime_root
 from support.models import save, save_with_given_initializers
 from support.sample_lines import assert_same, expected, printed
 from support.sample_models import MADE, write
-from support.sample_packages import REAL, Packages, onnx
+from support.sample_packages import REAL, USUAL, Packages, onnx, shapes_of
 
 pytestmark = pytest.mark.full
 
@@ -46,7 +46,16 @@ def test_the_sample_prints_what_onnxruntime_makes_of_the_same_inputs(name, packa
     assert ended.returncode == 0, ended.stderr
     lines = printed(ended.stdout)
     assert lines
-    assert_same(lines, expected(package / CANDIDATE / "model.onnx", REAL.get(name, {})))
+    assert_same(lines, expected(package / CANDIDATE / "model.onnx", shapes_of(package)))
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_a_real_model_runs_at_its_usual_size(name, packages):
+    package, (input_name, shape) = packages(name), USUAL[name]
+    ended = run(sample_of(package), "--shape", f"{input_name}={','.join(map(str, shape))}", cwd=package)
+    assert ended.returncode == 0, ended.stderr
+    shapes = shapes_of(package) | {input_name: shape}
+    assert_same(printed(ended.stdout), expected(package / CANDIDATE / "model.onnx", shapes))
 
 
 def test_the_folder_of_any_other_candidate_may_be_given(packages, tmp_path):
@@ -67,7 +76,7 @@ def test_what_this_machine_has_not_is_said_and_the_sample_goes_on(making: Packag
             "enable_profiling": False,
         },
     }
-    package = making.made("plain", onnx(save(making.place("plain.onnx")), inference_settings=settings), {})
+    package = making.made("plain", onnx(save(making.place("plain.onnx")), inference_settings=settings))
     ended = run(sample_of(package), cwd=package)
     assert ended.returncode == 0
     assert_same(printed(ended.stdout), expected(package / CANDIDATE / "model.onnx", {}))
@@ -82,7 +91,7 @@ def test_each_component_is_run_one_after_the_other(making: Packages):
     first = onnx(save(making.place("one/net.onnx"), seed=1), inference_settings=own)
     parts = [first, onnx(save(making.place("two/net.onnx"), seed=2))]
     config = {"model_components": parts, "model_component_names": ["first", "second"]}
-    package = making.made("several", {"type": "CompositeModel", "config": config}, {})
+    package = making.made("several", {"type": "CompositeModel", "config": config})
     ended = run(sample_of(package), cwd=package)
     assert ended.returncode == 0, ended.stderr
     models = sorted((package / CANDIDATE).rglob("*.onnx"))
@@ -94,7 +103,7 @@ def test_each_component_is_run_one_after_the_other(making: Packages):
 def test_initializers_beside_the_model_are_given_to_the_session(making: Packages):
     model = save_with_given_initializers(making.place("given/net.onnx"), "weights.npz")
     folder = onnx(model.parent, onnx_file_name="net.onnx", external_initializers_file_name="weights.npz")
-    package = making.made("given", folder, {})
+    package = making.made("given", folder)
     ended = run(sample_of(package), cwd=package)
     assert ended.returncode == 0, ended.stderr
     assert_same(printed(ended.stdout), expected(save(making.place("whole.onnx")), {}))
@@ -111,7 +120,7 @@ def test_inputs_that_never_change_are_read_from_beside_the_model(making: Package
     five, yes = np.full((3, 1, 7), 5, np.int8), np.ones((3, 1, 7), np.bool_)
     np.savez(model.parent / "inputs.npz", int8=five, int32=np.array(77, np.int32), bool=yes)
     folder = onnx(model.parent, onnx_file_name="net.onnx", constant_inputs_file_name="inputs.npz")
-    package = making.made("constants", folder, {})
+    package = making.made("constants", folder)
     ended = run(sample_of(package), cwd=package)
     assert ended.returncode == 0, ended.stderr
     lines = {each.name: each.values for each in printed(ended.stdout)}
@@ -193,7 +202,7 @@ def test_cmake_builds_the_sample_against_a_folder_of_onnx_runtime(packages, tmp_
     ended = run(source / "build" / "sample", cwd=Path("/"))
     assert ended.returncode == 0, ended.stderr
     model = tmp_path / "package" / CANDIDATE / "model.onnx"
-    assert_same(printed(ended.stdout), expected(model, REAL["silero-vad"]))
+    assert_same(printed(ended.stdout), expected(model, shapes_of(tmp_path / "package")))
 
 
 def test_cmake_builds_the_sample_against_the_packages_that_lie_beside_it(packages, tmp_path):

@@ -19,7 +19,7 @@ from support.dotnet import Compiler, run_dotnet
 from support.models import save, save_with_given_initializers
 from support.sample_lines import assert_same, expected, printed
 from support.sample_models import MADE
-from support.sample_packages import REAL, Packages, onnx
+from support.sample_packages import REAL, USUAL, Packages, onnx, shapes_of
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
@@ -63,7 +63,7 @@ def test_the_sample_prints_what_onnxruntime_makes_of_the_same_inputs(name, packa
     assert ended.returncode == 0, ended.stderr
     lines = printed(ended.stdout)
     assert lines
-    assert_same(lines, expected(package / CANDIDATE / "model.onnx", REAL.get(name, {})))
+    assert_same(lines, expected(package / CANDIDATE / "model.onnx", shapes_of(package)))
 
 
 def test_an_output_that_may_be_absent_is_left_out_and_said(packages, build):
@@ -73,6 +73,15 @@ def test_an_output_that_may_be_absent_is_left_out_and_said(packages, build):
     assert_same(printed(ended.stdout), expected(package / CANDIDATE / "model.onnx", {})[:1])
     for name in ("absent", "present"):
         assert f"The output {name} is not asked for" in ended.stderr
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_a_real_model_runs_at_its_usual_size(name, packages, build):
+    package, (input_name, shape) = packages(name), USUAL[name]
+    ended = run_dotnet(build(package), "--shape", f"{input_name}={','.join(map(str, shape))}")
+    assert ended.returncode == 0, ended.stderr
+    shapes = shapes_of(package) | {input_name: shape}
+    assert_same(printed(ended.stdout), expected(package / CANDIDATE / "model.onnx", shapes))
 
 
 def test_the_folder_of_any_other_candidate_may_be_given(packages, build, tmp_path):
@@ -103,7 +112,7 @@ def test_settings_are_set_and_what_this_machine_has_not_is_said(level, making: P
             "extra_session_config": {"session.set_denormal_as_zero": 1, "ep.context_enable": "1", "none": None},
         },
     }
-    package = making.made("plain", onnx(save(making.place("plain.onnx")), inference_settings=settings), {})
+    package = making.made("plain", onnx(save(making.place("plain.onnx")), inference_settings=settings))
     ended = run_dotnet(build(packages("strings")), str(package / CANDIDATE))
     assert ended.returncode == 0, ended.stderr
     assert_same(printed(ended.stdout), expected(package / CANDIDATE / "model.onnx", {}))
@@ -116,7 +125,7 @@ def test_settings_are_set_and_what_this_machine_has_not_is_said(level, making: P
 def test_each_component_is_run_one_after_the_other(making: Packages, build):
     parts = [onnx(save(making.place("one/net.onnx"), seed=1)), onnx(save(making.place("two/net.onnx"), seed=2))]
     config = {"model_components": parts, "model_component_names": ["first", "second"]}
-    package = making.made("several", {"type": "CompositeModel", "config": config}, {})
+    package = making.made("several", {"type": "CompositeModel", "config": config})
     ended = run_dotnet(build(package))
     assert ended.returncode == 0, ended.stderr
     models = sorted((package / CANDIDATE).rglob("*.onnx"))
@@ -127,7 +136,7 @@ def test_each_component_is_run_one_after_the_other(making: Packages, build):
 def test_initializers_in_an_archive_of_numpy_are_said_to_be_for_the_python_sample(making: Packages, packages, build):
     model = save_with_given_initializers(making.place("given/net.onnx"), "weights.npz")
     folder = onnx(model.parent, onnx_file_name="net.onnx", external_initializers_file_name="weights.npz")
-    package = making.made("given", folder, {})
+    package = making.made("given", folder)
     ended = run_dotnet(build(packages("strings")), str(package / CANDIDATE))
     assert "use the Python sample" in one_sentence(ended)
 
@@ -137,7 +146,7 @@ def test_constant_inputs_in_an_archive_of_numpy_are_given_to_the_model(kept, mak
     model = save(making.place("constant/net.onnx"))
     kept(model.with_name("constants.npz"), x=np.full((1, 16), 3 / 17, np.float32))
     folder = onnx(model.parent, onnx_file_name="net.onnx", constant_inputs_file_name="constants.npz")
-    package = making.made("constant", folder, {})
+    package = making.made("constant", folder)
     ended = run_dotnet(build(packages("strings")), str(package / CANDIDATE))
     assert ended.returncode == 0, ended.stderr
     [mine], [other] = printed(ended.stdout), expected(package / CANDIDATE / "model.onnx", {})

@@ -27,7 +27,7 @@ def run(python: Path, package: Path, *arguments: str) -> subprocess.CompletedPro
 
 def test_the_sample_continues_a_text(genai, making: Packages):
     folder = save_generative(making.place("generative/model").parent / "folder")
-    package = making.made("generative", onnx(folder, onnx_file_name="decoder.onnx"), {})
+    package = making.made("generative", onnx(folder, onnx_file_name="decoder.onnx"))
     ended = run(genai, package, "--prompt", "xyz", "--tokens", "4")
     assert (ended.returncode, ended.stdout) == (0, "{|}~\n"), ended.stderr
     ended = run(genai, package, str(package / CANDIDATE), "--prompt", "!", "--tokens", "1000", "--cpu")
@@ -39,7 +39,7 @@ def test_the_sample_continues_a_text(genai, making: Packages):
 
 def test_a_mistake_gives_one_sentence_and_exit_code_2(genai, making: Packages, tmp_path):
     folder = save_generative(making.place("generative/model").parent / "folder")
-    package = making.made("generative", onnx(folder, onnx_file_name="decoder.onnx"), {})
+    package = making.made("generative", onnx(folder, onnx_file_name="decoder.onnx"))
     for argument, said in (("/nowhere", "/nowhere is no folder"), (str(tmp_path / "empty"), "no genai_config.json")):
         (tmp_path / "empty").mkdir(exist_ok=True)
         ended = run(genai, package, argument)

@@ -12,7 +12,7 @@ import pytest
 from support.models import ROOT, save, save_with_given_initializers
 from support.sample_lines import assert_same, expected, printed
 from support.sample_models import MADE, write
-from support.sample_packages import REAL, Packages, onnx
+from support.sample_packages import REAL, USUAL, Packages, onnx, shapes_of
 
 CANDIDATE = "CandidateModels/cpu-cpu/BestCandidateModel_1"
 FULL = [pytest.param(name, marks=pytest.mark.full) for name in REAL]
@@ -33,7 +33,17 @@ def test_the_sample_prints_what_onnxruntime_makes_of_the_same_inputs(name, packa
     assert ended.returncode == 0, ended.stderr
     lines = printed(ended.stdout)
     assert lines
-    assert_same(lines, expected(package / CANDIDATE / "model.onnx", REAL.get(name, {})))
+    assert_same(lines, expected(package / CANDIDATE / "model.onnx", shapes_of(package)))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", USUAL)
+def test_a_real_model_runs_at_its_usual_size(name, packages, python_sample):
+    package, (input_name, shape) = packages(name), USUAL[name]
+    ended = python_sample(package, "--shape", f"{input_name}={','.join(map(str, shape))}")
+    assert ended.returncode == 0, ended.stderr
+    shapes = shapes_of(package) | {input_name: shape}
+    assert_same(printed(ended.stdout), expected(package / CANDIDATE / "model.onnx", shapes))
 
 
 def test_the_folder_of_any_other_candidate_may_be_given(packages, python_sample):
@@ -55,7 +65,7 @@ def test_what_this_machine_has_not_is_said_and_the_sample_goes_on(making: Packag
         },
     }
     model = save(making.place("plain.onnx"))
-    package = making.made("plain", onnx(model, inference_settings=settings), {})
+    package = making.made("plain", onnx(model, inference_settings=settings))
     ended = python_sample(package)
     assert ended.returncode == 0
     assert_same(printed(ended.stdout), expected(package / CANDIDATE / "model.onnx", {}))
@@ -69,7 +79,7 @@ def test_each_component_is_run_one_after_the_other(making: Packages, python_samp
     first = onnx(save(making.place("one/net.onnx"), seed=1), inference_settings=own)
     parts = [first, onnx(save(making.place("two/net.onnx"), seed=2))]
     config = {"model_components": parts, "model_component_names": ["first", "second"]}
-    package = making.made("several", {"type": "CompositeModel", "config": config}, {})
+    package = making.made("several", {"type": "CompositeModel", "config": config})
     ended = python_sample(package)
     assert ended.returncode == 0, ended.stderr
     models = sorted((package / ROOT).rglob("*.onnx"))
@@ -83,7 +93,7 @@ def test_each_component_is_run_one_after_the_other(making: Packages, python_samp
 def test_initializers_beside_the_model_are_given_to_the_session(making: Packages, python_sample):
     model = save_with_given_initializers(making.place("given/net.onnx"), "weights.npz")
     folder = onnx(model.parent, onnx_file_name="net.onnx", external_initializers_file_name="weights.npz")
-    ended = python_sample(making.made("given", folder, {}))
+    ended = python_sample(making.made("given", folder))
     assert ended.returncode == 0, ended.stderr
     assert_same(printed(ended.stdout), expected(save(making.place("whole.onnx")), {}))
 
@@ -92,7 +102,7 @@ def test_inputs_that_never_change_are_read_from_beside_the_model(making: Package
     model = write("every element", making.place("constants/net.onnx"))
     np.savez(model.parent / "inputs.npz", int8=np.full((3, 1, 7), 5, np.int8), int32=np.array(77, np.int32))
     folder = onnx(model.parent, onnx_file_name="net.onnx", constant_inputs_file_name="inputs.npz")
-    ended = python_sample(making.made("constants", folder, {}))
+    ended = python_sample(making.made("constants", folder))
     assert ended.returncode == 0, ended.stderr
     lines = {each.name: each.values for each in printed(ended.stdout)}
     assert (lines["int8 out"], lines["int32 out"], lines["uint8 out"]) == ((5.0,) * 16, (77.0,), (0.0, 1.0) * 8)
