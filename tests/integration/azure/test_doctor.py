@@ -25,7 +25,8 @@ def doctor(tmp_path: Path, redis_url: str) -> Doctor:
 
     def run(**variables: str) -> tuple[int, list[dict[str, str]], str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PACKHOUSE_", "AZURE_"))}
-        environment = clean | {"PACKHOUSE_REDIS_URL": redis_url, "PACKHOUSE_ROOTS": str(tmp_path)} | variables
+        environment = clean | {"PACKHOUSE_REDIS_URL": redis_url, "PACKHOUSE_ROOTS": str(tmp_path)}
+        environment |= {"PACKHOUSE_RUNTIME_SOURCE": "off"} | variables
         command = [sys.executable, "-m", "packhouse.producers.cli", "doctor", "--json"]
         done = subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
@@ -47,13 +48,16 @@ def states(findings: list[dict[str, str]]) -> dict[str, str]:
 
 def test_where_all_is_well_it_says_so_and_leaves_nothing_behind(doctor: Doctor, azure: AzureStandIn) -> None:
     status, findings, _ = doctor(**azure.environment, PACKHOUSE_AZURE_ACCOUNTS=f"{azure.account}/{azure.container}")
-    assert set(states(findings).values()) == {"ok"}, findings
+    assert set(states(findings).values()) == {"ok", "skipped"}, findings
+    assert of(findings, "wheels")["state"] == "skipped"
     expected = [
         "redis",
         "persistence",
         "memory",
         "ledger",
         "storage",
+        "trials",
+        "wheels",
         "credentials",
         "workspace",
         "datastore",
@@ -154,5 +158,9 @@ def test_a_line_for_each_finding_is_what_a_person_sees(tmp_path: Path, redis_url
         ["✓", "memory"],
         ["✓", "ledger"],
         ["✗", "storage"],
+        ["✓", "trials"],
+        ["✓", "cache"],
+        ["✓", "wheels"],
+        ["!", "nuget"],
         ["-", "azure"],
     ]

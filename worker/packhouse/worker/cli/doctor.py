@@ -23,9 +23,9 @@ _MARKS: Final = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": (
 def doctor(*, as_json: bool, data_dir: Path | None) -> int:
     """Check what a worker with these settings needs, and say what to do where something is amiss.
 
-    Looks at the server (version, persistence, memory), the storage roots, and where Azure is set up, at signing in,
-    the workspaces, their datastores, and the containers that events may name. Where assets go, a small blob is written
-    and removed again.
+    Looks at the server (version, persistence, memory), the storage roots, what trying models and fetching runtime
+    packages needs, and where Azure is set up, at signing in, the workspaces, their datastores, and the containers that
+    events may name. Where assets go, a small blob is written and removed again.
 
     Exit status: 0 all is well or merely a warning, 1 something has to be done.
     """
@@ -47,7 +47,10 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     from packhouse.worker.doctor.azure import check_azure
     from packhouse.worker.doctor.redis import check_redis
     from packhouse.worker.doctor.storage import check_storage
+    from packhouse.worker.doctor.trials import check_runtimes, check_trials
 
     yield from check_redis(settings)
     yield from check_storage(settings)
+    yield from check_trials(settings)
+    yield from check_runtimes(settings)
     yield from check_azure(settings)

@@ -55,6 +55,10 @@ class Feed:
                 break
         return path
 
+    def reach(self) -> None:
+        """See whether there is a feed at all. Raises ``Absent`` and ``Outage``."""
+        self._base_address(lambda _: None)
+
     def _base_address(self, beat: Callable[[int], None]) -> str:
         if self._base is not None and time.monotonic() < self._base[1]:
             return self._base[0]

@@ -172,11 +172,20 @@ class RuntimeStore:
         """Under which it is found in the cache's index."""
         return f"{self._place(origin)} {origin.model_dump_json()}"
 
+    @property
+    def cache_folder(self) -> Path:
+        """Where what was fetched is kept."""
+        told = self._settings.cache_dir
+        return Path(told) if told else _user_cache() / "packhouse"
+
+    def reach_feed(self) -> None:
+        """See whether the NuGet feed of the settings answers. Raises ``Absent`` and ``Outage``."""
+        if isinstance(self._nuget, Feed):
+            self._nuget.reach()
+
     @cached_property
     def _cache(self) -> Cache:
-        told = self._settings.cache_dir
-        folder = Path(told) if told else _user_cache() / "packhouse"
-        return Cache(folder / "runtimes", self._settings.cache_bytes)
+        return Cache(self.cache_folder / "runtimes", self._settings.cache_bytes)
 
     @cached_property
     def _pip(self) -> Pip:
