@@ -63,6 +63,18 @@ def files_of(azure: AzureStandIn, asset: Asset) -> dict[str, str]:
         }
 
 
+def downloaded(azure: AzureStandIn, asset: Asset, folder: Path) -> Path:
+    """The folder of an asset as it is downloaded."""
+    assert asset.datastore_path is not None
+    prefix = asset.datastore_path.partition("/paths/")[2] + "/"
+    with container_of(azure) as container:
+        for blob in container.list_blobs(name_starts_with=prefix):
+            place = folder / str(blob.name).removeprefix(prefix)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(container.download_blob(blob.name).readall())
+    return folder
+
+
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

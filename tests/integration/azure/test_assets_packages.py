@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from support.assets import (
     assets_of,
     code_of,
     container_of,
+    downloaded,
     files_of,
     models_of,
     registrations,
@@ -22,6 +23,7 @@ from support.assets import (
 )
 from support.azure import AzureStandIn
 from support.farm import Farm, RunMaker
+from support.models import outputs, save
 
 from packhouse.schemas import RunFinished
 from packhouse.schemas.status import Asset, PackageResult
@@ -285,11 +287,22 @@ def test_an_event_may_name_only_workspaces_of_the_settings(
     assert len(azure.requests) == len(before)
 
 
-@pytest.mark.parametrize("kind", [MODELS, DATA])
-def test_mlflow_format_is_said_to_be_unavailable(
-    farm: Farm, azure: AzureStandIn, make_run: RunMaker, kind: dict[str, Any]
+def test_both_types_are_registered_in_the_mlflow_format(
+    farm: Farm, azure_here: AzureStandIn, make_run: RunMaker, tmp_path: Path
 ) -> None:
-    farm.start()
-    flow = kind | {"config": {"export_in_mlflow_format": True}}
-    (result,) = results(farm, make_run(uuid.uuid4().hex, packages=flow))
-    assert code_of(result) == "mlflow_unavailable"
+    farm.start(concurrency=2)
+    flow = {"config": {"export_in_mlflow_format": True}}
+    event = make_run(packages=[MODELS | flow, DATA | flow], candidates=1)
+    weights = save(models_of(event)[0], external="weights.bin").with_name("weights.bin")
+    client, results_of_both = client_of(azure_here), results(farm, event)
+    [model], [data] = [assets_of(result) for result in results_of_both]
+    assert client.models.get(model.name, "1").type == "mlflow_model"
+    assert client.data.get(data.name, "1").type == "uri_folder"
+    assert model.datastore_path == data.datastore_path
+    folder = downloaded(azure_here, model, tmp_path / "downloaded")
+    described = json.loads((folder / "MLmodel").read_text())
+    assert described["flavors"]["python_function"]["loader_module"] == "mlflow.onnx"
+    assert described["flavors"]["onnx"]["data"] == "model.onnx"
+    assert {"conda.yaml", "python_env.yaml", "requirements.txt"} <= {each.name for each in folder.iterdir()}
+    assert (folder / weights.name).read_bytes() == weights.read_bytes()
+    assert outputs(folder / "model.onnx") == outputs(models_of(event)[0])

@@ -6,8 +6,13 @@ import json
 import zipfile
 from typing import Any
 
+import pytest
 from support.models import save, save_ep_context, save_with_given_initializers
-from support.verifying import failed
+from support.verifying import checks, failed
+
+from packhouse.schemas.errors import ErrorCode, PermanentError
+
+MLFLOW = {"type": "Zipfile", "name": "Flow", "config": {"export_in_mlflow_format": True}}
 
 
 def every_kind(farm: Any) -> list[dict[str, Any]]:
@@ -61,6 +66,28 @@ def test_a_package_of_every_kind_is_sound_and_the_same_each_time(farm) -> None:
     assert first.digest == second.digest
     assert path.read_bytes() == before
     assert failed(path) == {}
+
+
+def test_a_package_in_the_mlflow_format_is_sound(farm) -> None:
+    models = [
+        each
+        for each in every_kind(farm)
+        if each.get("type", "ONNXModel") == "ONNXModel" and "external_initializers_file_name" not in each
+    ]
+    path, poured = farm.pour(farm.made_up(*models, packages=[MLFLOW]))
+    assert failed(path) == {}
+    assert checks(path)["mlflow"]["state"] == "ok"
+    with zipfile.ZipFile(path) as archive:
+        for folder in poured.models:
+            assert "python_function" in json.loads(archive.read(f"{folder}/MLmodel"))["flavors"]
+
+
+def test_what_mlflow_could_not_open_is_refused_by_its_name(farm) -> None:
+    (composite, *_) = [each for each in every_kind(farm) if each.get("type") == "CompositeModel"]
+    with pytest.raises(PermanentError) as refused:
+        farm.pour(farm.made_up(composite, packages=[MLFLOW]))
+    assert refused.value.code is ErrorCode.MLFLOW_UNSUPPORTED
+    assert "'m0'" in refused.value.message
 
 
 def test_no_json_that_was_written_tells_where_the_engine_had_the_models(farm) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,7 @@ from onnx import TensorProto, helper
 from support.real_mlflow import opened
 
 from packhouse.schemas.events import FinishedRun
-from packhouse.worker.models.signature_reader import read_signature
-from packhouse.worker.models.source import find
-from packhouse.worker.package.candidate import candidate_folder, candidates_of
-from packhouse.worker.package.directories import engine_directories
-from packhouse.worker.package.mlflow import mlflow_files
-from packhouse.worker.package.scrub import Scrubber
-from packhouse.worker.package.tree import Made, ModelFile
+from packhouse.schemas.packaging import PackagingConfig
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
@@ -30,21 +25,14 @@ Inputs = Mapping[str, np.ndarray]
 ODD = 'in "put": {} # é \U0001f600'
 
 
-def laid_out(farm, event: FinishedRun, folder: Path) -> None:
-    """The best candidate of a run in the MLflow format, in a folder of its own."""
-    job = farm.job(event)
-    candidate = next(candidates_of(event, job.ranking, lambda model: find(model, job.locate, job.storage)))
-    base = candidate_folder(candidate, Scrubber(engine_directories(event, job.mapping)), "")
-    main = next(file for file in candidate.source.files if file.relative == candidate.source.main)
-    with job.storage.open_file(main.location) as source:
-        signature = read_signature(source, shown="model")
-    for path, entry in {**base.entries, **mlflow_files(candidate, base, signature, event.engine)}.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(entry, Made):
-            (folder / path).write_bytes(entry.data)
-        else:
-            assert isinstance(entry, ModelFile)
-            shutil.copyfile(entry.location.path, folder / path)
+def packaged(farm, event: FinishedRun, folder: Path) -> None:
+    """The best candidate's folder of an unpacked ZIP in the MLflow format, moved somewhere else."""
+    options = {"type": "Zipfile", "name": folder.parent.name, "config": {"export_in_mlflow_format": True}}
+    archive, poured = farm.pour(event, PackagingConfig.model_validate(options))
+    unpacked = folder.parent / "unpacked"
+    subprocess.run(["unzip", "-q", str(archive), "-d", str(unpacked)], check=True)
+    (unpacked / poured.models[0]).rename(folder)
+    shutil.rmtree(unpacked)
 
 
 def save(path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any]) -> Path:
@@ -134,10 +122,9 @@ def test_mlflow_opens_and_runs_every_kind_that_is_exported(farm, model: Model, t
     }
     folders: list[Path] = []
     for name, (event, inputs) in runs.items():
-        made, moved = tmp_path / "made" / name, tmp_path / "moved" / name / "model"
-        laid_out(farm, event, made)
+        moved = tmp_path / "moved" / name / "model"
         moved.parent.mkdir(parents=True)
-        made.rename(moved)
+        packaged(farm, event, moved)
         np.savez(moved.parent / "inputs.npz", allow_pickle=False, **dict(inputs))
         folders.append(moved)
     shutil.rmtree(farm.root)
