@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from html import unescape
 from pathlib import Path
 
 import onnx
@@ -14,6 +15,7 @@ from support.farm import Farm, RunMaker
 from packhouse.schemas import RunState
 from packhouse.schemas.checks import CheckState
 from packhouse.schemas.errors import ErrorCode
+from packhouse.schemas.files import Manifest
 
 
 @pytest.fixture
@@ -57,3 +59,28 @@ def test_a_model_that_does_not_load_fails_its_packages(checking_farm: Farm, make
     assert package.error.code is ErrorCode.MODEL_CHECK_FAILED
     assert "Candidate 2 of cpu-cpu (m1)" in package.error.message
     assert "NoSuchOperator" in package.error.message
+
+
+def test_where_no_verdict_fails_a_package_the_status_the_manifest_and_the_report_tell_it(
+    checking_farm: Farm, make_run: RunMaker
+) -> None:
+    checking_farm.extra["PACKHOUSE_CHECK_FAILS"] = ""
+    event = make_run()
+    broken(make_run.folder / "models" / "m1" / "model.onnx")
+    checking_farm.start()
+    checking_farm.publish(event)
+    final = checking_farm.wait_final(event)
+    assert final.data.state is RunState.SUCCEEDED
+    (package,) = final.data.packages
+    good, bad = package.checks
+    assert (good.model_id, good.verdict.state, good.verdict.ran) == ("m0", CheckState.PASSED, True)
+    assert (bad.model_id, bad.verdict.state, bad.verdict.ran) == ("m1", CheckState.FAILED, False)
+    reason = bad.verdict.reason or ""
+    assert "It does not load on CPUExecutionProvider" in reason
+    assert "NoSuchOperator" in reason
+    assert package.path is not None
+    with zipfile.ZipFile(package.path) as archive:
+        manifest, page = Manifest.model_validate_json(archive.read("manifest.json")), archive.read("report.html")
+    assert manifest.checks == package.checks
+    assert "does not load on CPUExecutionProvider" in unescape(page.decode())
+    assert Path(package.path).with_suffix(".report.html").read_bytes() == page
