@@ -6,6 +6,7 @@ of the ``onnxruntime`` wheel that the tests themselves use: a program in C# and 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -90,6 +91,20 @@ class Compiler:
         assert answer, "the compiler died"
         said: list[str] = json.loads(answer)
         return said
+
+
+def build_sample(folder: Path) -> Path:
+    """The program of the C# sample in ``folder``, compiled once for each distinct source. Fails for any warning."""
+    digest = hashlib.sha256(f"{managed_api()}\0{native_library()}".encode())
+    for source in sorted(folder.glob("*.cs")):
+        digest.update(source.read_bytes())
+
+    def compile_into(out: Path) -> None:
+        with Compiler() as compiler:
+            said = compiler.sample(folder, out / "Sample.dll")
+        assert not said, "\n".join(said)
+
+    return cached(f"dotnet/sample-{digest.hexdigest()[:16]}", compile_into) / "Sample.dll"
 
 
 def run_dotnet(

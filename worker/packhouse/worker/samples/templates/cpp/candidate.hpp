@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -16,6 +17,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -36,6 +38,12 @@ struct Model {
   std::string relative;  // to the candidate's folder
   Json config;           // the engine's description of it
 };
+
+// Of what an error says: ONNX Runtime's may run over many lines.
+inline std::string first_line(const std::exception& error) {
+  const std::string text = error.what();
+  return text.substr(0, text.find_first_of("\r\n"));
+}
 
 inline void say(const std::string& text) { std::cerr << text << std::endl; }
 
@@ -74,6 +82,10 @@ inline fs::path find_candidate(const std::optional<std::string>& given, const st
   throw Mistake(best + " is not to be found from here upwards: name the folder of a candidate.");
 }
 
+inline Mistake no_model(const fs::path& folder) {
+  return Mistake(folder.u8string() + " holds no ONNX model: name the folder of a candidate.");
+}
+
 // The file's place in the folder: the end of the model's path, which counts from the root of the package.
 inline std::string main_file(const fs::path& folder, const Json& config) {
   std::vector<std::string> parts;
@@ -90,7 +102,7 @@ inline std::string main_file(const fs::path& folder, const Json& config) {
       }
     }
   }
-  throw Mistake(folder.u8string() + " holds no ONNX model: name the folder of a candidate.");
+  throw no_model(folder);
 }
 
 // Adds the model of a description, or each ONNX model that it is made of.
@@ -113,6 +125,7 @@ inline std::vector<Model> model_files(const fs::path& folder) {
   const Json info = read_json(folder / "model_info.json");
   std::vector<Model> models;
   add_models(models, folder, info["model_config"]);
+  if (models.empty()) throw no_model(folder);
   return models;
 }
 
@@ -130,16 +143,24 @@ inline NumpyArrays arrays_of(const Model& model, const std::string& key) {
 
 inline std::optional<int> as_int(const Json& value) {
   if (value.is(Json::Kind::boolean)) return value.truth ? 1 : 0;
-  if (!value.is(Json::Kind::number) || value.text.find_first_of(".eE") != std::string::npos) return std::nullopt;
-  return std::atoi(value.text.c_str());
+  if (!value.is(Json::Kind::number)) return std::nullopt;
+  int number = 0;
+  const char* const end = value.text.data() + value.text.size();
+  const auto [stopped, failure] = std::from_chars(value.text.data(), end, number);
+  return failure == std::errc() && stopped == end ? std::optional<int>(number) : std::nullopt;
+}
+
+// Whether an entry of the session's configuration makes ONNX Runtime write a file.
+inline bool writes_files(const std::string& key) {
+  return key.rfind("ep.context_", 0) == 0 || key.rfind("session.optimized_model_", 0) == 0 ||
+         key == "session.collect_node_memory_stats_to_file";
 }
 
 // Whether the option is known and was set.
 inline bool set_option(Ort::SessionOptions& options, const std::string& name, const Json& value) {
   if (name == "extra_session_config" && value.is(Json::Kind::object)) {
     for (const auto& [key, entry] : value.members) {
-      const bool writes_files = key.rfind("ep.context_", 0) == 0 || key.rfind("session.optimized_model_", 0) == 0;
-      if (!entry.is(Json::Kind::null) && !writes_files) options.AddConfigEntry(key.c_str(), entry.as_text().c_str());
+      if (!entry.is(Json::Kind::null) && !writes_files(key)) options.AddConfigEntry(key.c_str(), entry.as_text().c_str());
     }
     return true;
   }
@@ -273,10 +294,14 @@ inline std::vector<std::string> append_providers(Ort::SessionOptions& options, c
       append_provider(options, name, own);
       if (name != "CPUExecutionProvider") appended.push_back(name);
     } catch (const Ort::Exception& error) {
-      say(name + " could not be used on this machine: going on without it. " + error.what());
+      say(name + " could not be used on this machine: going on without it. " + first_line(error));
     }
   }
   return appended;
+}
+
+inline Mistake not_loaded(const Model& model, const Ort::Exception& error) {
+  return Mistake("onnxruntime could not load " + model.path.u8string() + ": " + first_line(error));
 }
 
 // A session with the settings of inference_config.json, as far as this machine has what they ask for. `extensions` is the
@@ -290,8 +315,12 @@ inline Ort::Session open_session(const Ort::Env& env, const fs::path& folder, co
   for (const auto& [name, value] : settings["session_options"].members) {
     if (value.is(Json::Kind::null)) continue;
     const bool switched_off = value.is(Json::Kind::boolean) && !value.truth;
-    if (!set_option(options, name, value) && !switched_off) {
-      say("The session option " + name + " is not set: this program has no use for it.");
+    try {
+      if (!set_option(options, name, value) && !switched_off) {
+        say("The session option " + name + " is not set: this program has no use for it.");
+      }
+    } catch (const Ort::Exception& error) {
+      say("The session option " + name + " is not set: " + first_line(error));
     }
   }
   const NumpyArrays initializers = arrays_of(model, "external_initializers_file_name");
@@ -314,12 +343,12 @@ inline Ort::Session open_session(const Ort::Env& env, const fs::path& folder, co
   try {
     return Ort::Session(env, model.path.c_str(), options);
   } catch (const Ort::Exception& error) {
-    if (appended.empty()) throw Mistake("onnxruntime could not load " + model.path.u8string() + ": " + error.what());
-    say(joined(appended) + " could not load the model: going on with CPUExecutionProvider. " + error.what());
+    if (appended.empty()) throw not_loaded(model, error);
+    say(joined(appended) + " could not load the model: going on with CPUExecutionProvider. " + first_line(error));
   }
   try {
     return Ort::Session(env, model.path.c_str(), on_cpu);
   } catch (const Ort::Exception& error) {
-    throw Mistake("onnxruntime could not load " + model.path.u8string() + ": " + error.what());
+    throw not_loaded(model, error);
   }
 }

@@ -44,6 +44,7 @@ class JsonReader {
   explicit JsonReader(const std::string& text) : text_(text) {}
 
   Json document() {
+    take_word("\xEF\xBB\xBF");  // the mark that some editors put before UTF-8
     Json value = read(0);
     skip_space();
     if (at_ != text_.size()) fail();

@@ -259,7 +259,8 @@ inline void print_value(std::ostream& out, const std::string& name, const Ort::V
     out << shown_name(name) << ": " << element_name(info.GetElementType()) << "[" << shown(shape) << "]";
     const int64_t count = elements(shape);
     for (int64_t at = 0; at < std::min(count, most); ++at) {
-      out << " " << shown_element(value, info.GetElementType(), static_cast<std::size_t>(at));
+      const std::string text = shown_element(value, info.GetElementType(), static_cast<std::size_t>(at));
+      if (!text.empty()) out << " " << text;
     }
     out << (count > most ? " \xE2\x80\xA6\n" : "\n");
   } else {
