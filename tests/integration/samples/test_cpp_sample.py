@@ -14,7 +14,7 @@ import pytest
 from support.cpp import build_sample, runtime_root
 from support.models import save, save_with_given_initializers
 from support.sample_lines import assert_same, expected, printed
-from support.sample_models import MADE, write
+from support.sample_models import MADE
 from support.sample_packages import REAL, USUAL, Packages, onnx, shapes_of
 
 pytestmark = pytest.mark.full
@@ -113,19 +113,6 @@ def test_initializers_beside_the_model_are_given_to_the_session(making: Packages
         assert "weights.npz could not be read: " in one_sentence(run(sample_of(package), cwd=package))
     np.savez_compressed(weights, w0=np.zeros((16, 16), np.float32))
     assert "w0.npy in it is compressed" in one_sentence(run(sample_of(package), cwd=package))
-
-
-def test_inputs_that_never_change_are_read_from_beside_the_model(making: Packages):
-    model = write("every element", making.place("constants/net.onnx"))
-    five, yes = np.full((3, 1, 7), 5, np.int8), np.ones((3, 1, 7), np.bool_)
-    np.savez(model.parent / "inputs.npz", int8=five, int32=np.array(77, np.int32), bool=yes)
-    folder = onnx(model.parent, onnx_file_name="net.onnx", constant_inputs_file_name="inputs.npz")
-    package = making.made("constants", folder)
-    ended = run(sample_of(package), cwd=package)
-    assert ended.returncode == 0, ended.stderr
-    lines = {each.name: each.values for each in printed(ended.stdout)}
-    assert (lines["int8 out"], lines["int32 out"], lines["bool out"]) == ((5.0,) * 16, (77.0,), (1.0,) * 16)
-    assert lines["uint8 out"] == (0.0, 1.0) * 8
 
 
 def test_a_mistake_gives_one_sentence_and_exit_code_2(packages, tmp_path):

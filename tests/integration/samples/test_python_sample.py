@@ -7,11 +7,10 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from support.models import ROOT, save, save_with_given_initializers
 from support.sample_lines import assert_same, expected, printed
-from support.sample_models import MADE, write
+from support.sample_models import MADE
 from support.sample_packages import REAL, USUAL, Packages, onnx, shapes_of
 
 CANDIDATE = "CandidateModels/cpu-cpu/BestCandidateModel_1"
@@ -96,16 +95,6 @@ def test_initializers_beside_the_model_are_given_to_the_session(making: Packages
     ended = python_sample(making.made("given", folder))
     assert ended.returncode == 0, ended.stderr
     assert_same(printed(ended.stdout), expected(save(making.place("whole.onnx")), {}))
-
-
-def test_inputs_that_never_change_are_read_from_beside_the_model(making: Packages, python_sample):
-    model = write("every element", making.place("constants/net.onnx"))
-    np.savez(model.parent / "inputs.npz", int8=np.full((3, 1, 7), 5, np.int8), int32=np.array(77, np.int32))
-    folder = onnx(model.parent, onnx_file_name="net.onnx", constant_inputs_file_name="inputs.npz")
-    ended = python_sample(making.made("constants", folder))
-    assert ended.returncode == 0, ended.stderr
-    lines = {each.name: each.values for each in printed(ended.stdout)}
-    assert (lines["int8 out"], lines["int32 out"], lines["uint8 out"]) == ((5.0,) * 16, (77.0,), (0.0, 1.0) * 8)
 
 
 @pytest.mark.parametrize(
