@@ -27,7 +27,8 @@ def zip_of(event: RunFinished, name: str = "OutputModels") -> Path:
 
 def assert_one_whole_package(farm: Farm, event: RunFinished) -> None:
     archive = zip_of(event)
-    assert [file.name for file in archive.parent.iterdir()] == [archive.name], "something half-written was left"
+    beside = sorted(file.name for file in archive.parent.iterdir())
+    assert beside == [f"{archive.stem}.report.html", archive.name], "something half-written was left"
     check = subprocess.run(["unzip", "-tq", str(archive)], capture_output=True, text=True, check=False)
     assert check.returncode == 0, check.stdout
     assert len(farm.finals()) == 1
@@ -189,7 +190,8 @@ def test_a_process_that_outlives_its_lease_changes_nothing(farm: Farm, make_run:
     assert final.data.packages[0].state == "succeeded"
     assert other != slow
     assert hashlib.sha256(zip_of(event).read_bytes()).hexdigest() == digest
-    assert [file.name for file in zip_of(event).parent.iterdir()] == ["OutputModels.zip"]
+    beside = sorted(file.name for file in zip_of(event).parent.iterdir())
+    assert beside == ["OutputModels.report.html", "OutputModels.zip"]
     assert len(farm.finals()) == 2
 
 
