@@ -104,7 +104,9 @@ def finish(publisher: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
     return publisher.returncode, json.loads(out)
 
 
-@pytest.mark.parametrize("sample", SAMPLES)
+@pytest.mark.parametrize(
+    "sample", ["olive-0.6.2-cpu-and-openvino", pytest.param("olive-0.13.0-search", marks=pytest.mark.full)]
+)
 def test_a_real_run_becomes_a_verified_zip(shop: Shop, sample: str) -> None:
     run = shop.run(sample)
     with shop.up() as up:
@@ -138,6 +140,7 @@ def test_killing_every_worker_process_costs_time_and_nothing_else(shop: Shop) ->
         assert not up.left([*everyone, *victims])
 
 
+@pytest.mark.full
 def test_killing_the_whole_stack_leaves_nothing_running_and_a_restart_ends_the_run(shop: Shop) -> None:
     run = shop.run("olive-0.6.2-cpu-and-openvino")
     with shop.up(PACKHOUSE_LEASE_SECONDS="3") as up:
@@ -158,6 +161,7 @@ def test_killing_the_whole_stack_leaves_nothing_running_and_a_restart_ends_the_r
         assert not again.left(everyone)
 
 
+@pytest.mark.full
 def test_stopping_in_the_middle_of_a_package_hands_it_to_the_next_start(shop: Shop) -> None:
     run = shop.run("olive-0.13.0-search")
     with shop.up(PACKHOUSE_SOFT_SHUTDOWN_SECONDS="1") as up:

@@ -55,7 +55,9 @@ def test_one_line_says_where_it_is_and_everything_answers(tmp_path: Path) -> Non
         assert up.process.stdout.read() == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.full) for each in (signal.SIGINT, signal.SIGHUP))]
+)
 def test_a_signal_ends_it_with_status_0_and_no_process_is_left(tmp_path: Path, number: signal.Signals) -> None:
     with Up(tmp_path, "--no-flower") as up:
         everyone = up.family
@@ -83,6 +85,7 @@ def test_no_process_is_left_when_it_is_killed(tmp_path: Path) -> None:
         up.all_gone(everyone)
 
 
+@pytest.mark.full
 def test_a_restart_has_the_same_address_and_the_same_data(tmp_path: Path) -> None:
     with Up(tmp_path, "--no-flower") as first:
         with first.redis() as redis:
@@ -129,6 +132,7 @@ def test_what_dies_is_started_again_and_said_in_a_line(tmp_path: Path) -> None:
         assert not up.left(everyone)
 
 
+@pytest.mark.full
 def test_a_second_one_on_the_same_folder_is_told_who_runs(tmp_path: Path) -> None:
     with Up(tmp_path, "--no-flower", "--concurrency", "1") as up:
         assert up.flower_url == "off"
@@ -178,6 +182,7 @@ def test_a_process_that_does_not_start_is_named_with_the_end_of_its_log(tmp_path
     assert "manifest" in refused.stderr
 
 
+@pytest.mark.full
 def test_flowers_memory_may_be_torn(tmp_path: Path) -> None:
     flower = tmp_path / "stack/flower"
     flower.mkdir(parents=True)

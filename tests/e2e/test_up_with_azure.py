@@ -50,6 +50,7 @@ def round_trip(env: dict[str, str], what: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not shutil.which("npm"), reason="the stand-in for Azure needs node and npm")
 def test_the_sdk_finds_the_stand_in_by_what_the_stack_wrote_down_and_again_after_a_restart(tmp_path: Path) -> None:
     with Up(tmp_path, "--no-flower", azure=True) as up:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from support.farm import Farm, RunMaker, wait_for
 
 from packhouse.schemas import RunFinished, RunRef, run_key
@@ -115,6 +116,7 @@ def test_a_wake_up_deleted_from_its_queue_is_sent_again(farm: Farm, make_run: Ru
     assert farm.wait_final(event).data.state == "succeeded"
 
 
+@pytest.mark.full
 def test_ten_thousand_waiting_jobs_cause_no_wake_up_to_be_sent_again(farm: Farm, make_run: RunMaker) -> None:
     farm.start()
     farm.hold(POURED)

@@ -27,7 +27,12 @@ _FIELDS: Final = {"name", "version", "digest"}
 no_workspace = pytest.mark.skipif(not LIVE, reason="PACKHOUSE_LIVE_WORKSPACE names no real workspace")
 
 
-@pytest.fixture(params=["stand-in", pytest.param("real", marks=[pytest.mark.live, no_workspace])])
+@pytest.fixture(
+    params=[
+        pytest.param("stand-in", marks=pytest.mark.full),
+        pytest.param("real", marks=[pytest.mark.live, no_workspace]),
+    ]
+)
 def environment(request: pytest.FixtureRequest) -> dict[str, str]:
     """What leads the SDK to the workspace."""
     if request.param == "real":

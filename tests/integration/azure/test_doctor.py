@@ -114,6 +114,7 @@ def test_a_secret_that_azure_does_not_accept(doctor: Doctor, azure: AzureStandIn
     assert "not-the-secret" not in said
 
 
+@pytest.mark.full
 def test_a_workspace_that_is_not_there_is_named(doctor: Doctor, azure: AzureStandIn) -> None:
     missing = f"{azure.subscription}/{azure.resource_group}/nowhere"
     status, findings, _ = doctor(**azure.environment | {"PACKHOUSE_AZURE_WORKSPACES": missing})
@@ -121,6 +122,7 @@ def test_a_workspace_that_is_not_there_is_named(doctor: Doctor, azure: AzureStan
     assert missing in of(findings, "workspace")["message"]
 
 
+@pytest.mark.full
 def test_what_one_may_not_read_or_write_is_named_with_the_permission(doctor: Doctor, azure: AzureStandIn) -> None:
     with azure.faults.on(host="management", path="/datastores", status=403, code="AuthorizationFailed", times=None):
         status, findings, _ = doctor(**azure.environment)
@@ -133,6 +135,7 @@ def test_what_one_may_not_read_or_write_is_named_with_the_permission(doctor: Doc
     assert "Storage Blob Data Contributor" in of(findings, "datastore")["fix"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("credentials", "used"), [("None", "Bearer"), ("Sas", "SAS"), ("AccountKey", "SharedKey")])
 def test_datastores_may_be_opened_by_identity_by_signature_and_by_key(
     doctor: Doctor, azure: AzureStandIn, credentials: str, used: str

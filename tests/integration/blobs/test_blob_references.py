@@ -89,6 +89,7 @@ def test_a_document_that_is_missing_or_not_allowed_rejects_the_run_and_it_may_co
     assert azure_farm.finals()[-1].type == "packhouse.packaging.completed"
 
 
+@pytest.mark.full
 def test_a_document_that_cannot_be_had_just_now_is_asked_for_again(
     place: BlobPlace, azure_farm: Farm, make_run: RunMaker
 ) -> None:

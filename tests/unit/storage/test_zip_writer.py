@@ -286,6 +286,7 @@ def test_the_sample_is_spread_over_the_whole_file(tmp_path: Path) -> None:
         os.close(fd)
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.parametrize("deflate", [False, True])
 def test_entries_and_offsets_beyond_4_gib_use_zip64(tmp_path: Path, deflate: bool) -> None:

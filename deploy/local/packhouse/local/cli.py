@@ -7,9 +7,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
+
+_LISTEN_SECONDS: Final = 0.2
+"""How often the main thread wakes up: it alone hears of signals, and the system may give them to another."""
 
 
 @click.command()
@@ -90,6 +93,7 @@ def up(
     if workspace := stack.azure_environment.get("PACKHOUSE_AZURE_WORKSPACES"):
         click.echo(f"packhouse: Azure is stood in for; its workspace is {workspace}", err=True)
     click.echo(f"packhouse: up in {time.monotonic() - began:.1f} s; Ctrl-C stops it.", err=True)
-    asked.wait()
+    while not asked.wait(_LISTEN_SECONDS):
+        pass
     click.echo("packhouse: stopping; packages in work are finished or handed back. Ctrl-C again hurries.", err=True)
     stack.stop()

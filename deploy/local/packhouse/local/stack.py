@@ -104,7 +104,9 @@ class Stack:
         """Start everything and wait until it is ready."""
         self.folder.claim()
         self._thread.start()
-        self._ready.wait()
+        # The system may give a signal to any thread, and only a main thread that wakes up hears of it.
+        while not self._ready.wait(_POLL):
+            pass
         if self._error:
             self.stop()
             raise self._error
@@ -198,6 +200,7 @@ class Stack:
                 self._await("the stand-in for Azure", self._azure.ready, deadline, [server, *azure])
             if flower:
                 self._await("Flower", self._flower_answers, deadline, everyone)
+        self._must_go_on()
         self.folder.write_env(
             {
                 "PACKHOUSE_REDIS_URL": self.redis_url,
@@ -276,8 +279,7 @@ class Stack:
 
     def _await(self, what: str, ready: Callable[[], bool], deadline: float, needed: Sequence[Child]) -> None:
         while not ready():
-            if self._stopping.is_set():
-                raise PermanentError(ErrorCode.TIMED_OUT, "Stopped while starting.", fix="Start it again.")
+            self._must_go_on()
             for child in needed:
                 if child.pid is None:
                     raise self._did_not_start(child.name)
@@ -288,6 +290,10 @@ class Stack:
                     fix=f"Look into the logs in {self.folder.logs}.",
                 )
             time.sleep(_POLL)
+
+    def _must_go_on(self) -> None:
+        if self._stopping.is_set():
+            raise PermanentError(ErrorCode.TIMED_OUT, "Stopped while starting.", fix="Start it again.")
 
     def _did_not_start(self, name: str) -> PermanentError:
         log = self.folder.log(name)
