@@ -27,6 +27,14 @@ settings.load_profile("steady")
 os.environ.setdefault("PACKHOUSE_RUNTIME_SOURCE", "off")
 
 STARTS_WITHIN = 20.0
+FULL_WITHIN = 1200
+"""Seconds for a test of ``make test-full``: the first time it may have an environment of gigabytes to install."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("full") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(FULL_WITHIN))
 
 
 def free_port() -> int:
