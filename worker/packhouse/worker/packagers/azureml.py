@@ -58,13 +58,13 @@ class AzureMLPlan(Plan, frozen=True):
     description: str | None
     plan: str
     """Told by each asset's properties: whether this package registered it."""
-    mlflow: bool
+    mlflow: bool = False
     """Whether the folders are in the MLflow format."""
     assets: list[PlannedAsset]
     """Best first."""
-    checks: list[ModelCheck]
+    checks: list[ModelCheck] = []
     """The verdicts on the candidates, best first."""
-    warnings: list[str]
+    warnings: list[str] = []
 
 
 class AzureMLPackager:

@@ -72,7 +72,7 @@ class ZipfilePlan(Plan, frozen=True):
     """Without its files."""
     models: list[str]
     """Folders of the candidates, best first."""
-    warnings: list[str]
+    warnings: list[str] = []
     replaced: Replaced | None
     """What lay in the place of the ZIP when the plan was made."""
 
