@@ -10,9 +10,9 @@ import pytest
 from support.farm import wait_for
 
 from packhouse.schemas import RunRef, run_key
-from packhouse.worker.azure.turns import alone
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Arrival, Collector, Lease, LeaseLost, Ledger, Notebook, PlannedJob, connect
+from packhouse.worker.ledger.turns import alone
 from packhouse.worker.settings import Settings
 
 ME = Identity.of_worker("w1@test")

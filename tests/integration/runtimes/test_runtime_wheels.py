@@ -236,7 +236,9 @@ def test_an_engine_that_reported_nothing_leaves_a_folder_that_says_so(
 ) -> None:
     result = gathered(settings_of())
     assert sorted(result.entries) == ["ONNXRuntimePackages/README.md", "ONNXRuntimePackages/packages.lock.json"]
-    assert missing(result) == {"onnxruntime": "The engine did not report which version of it was used."}
+    assert missing(result) == {
+        "onnxruntime": "The engine reported no version of it; --runtime or --detect-runtimes does."
+    }
     assert index.requests == []
 
 

@@ -51,7 +51,7 @@ def test_the_version_of_another_package_is_never_taken() -> None:
     assert found.sets == []
     (entry,) = found.unavailable
     assert entry.what == "onnxruntime-gpu"
-    assert entry.reason == "The engine did not report which version of it was used."
+    assert entry.reason == "The engine reported no version of it; --runtime or --detect-runtimes does."
 
 
 def test_a_provider_that_no_package_is_known_for_is_named() -> None:

@@ -5,10 +5,7 @@ The identity is fixed in the worker's main process before it forks, so that all 
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
-import sys
 from functools import cache
 from typing import Any
 
@@ -16,11 +13,10 @@ from packhouse.worker.azure.access import Azure
 from packhouse.worker.context import Context
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Ledger, Wake, connect
+from packhouse.worker.parent import die_with
 from packhouse.worker.runtimes.store import RuntimeStore
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.storage import Storage
-
-_PR_SET_PDEATHSIG = 1
 
 _identity: list[Identity] = []
 
@@ -69,8 +65,4 @@ def send(wake: Wake) -> None:
 
 def die_with_parent(**_: Any) -> None:
     """Let the kernel end this pool process when its worker is killed, so that none is left behind."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        # The worker may have been killed before the kernel was told: then this process has another parent by now.
-        if os.getppid() != int(identity().main.partition("@")[0]):
-            os.kill(os.getpid(), signal.SIGKILL)
+    die_with(int(identity().main.partition("@")[0]))

@@ -39,10 +39,10 @@ def display(out: Console) -> Display:
 def line_of(event: AnyStatus) -> str | None:
     """An event in a line; None for progress."""
     if isinstance(event, AcceptedEvent):
-        ranking = event.data.ranking
+        ranking, packages = event.data.ranking, len(event.data.packages)
         return (
             f"accepted: {len(ranking.candidates)} candidates, {len(ranking.left_out)} left out, "
-            f"{len(event.data.packages)} packages to make"
+            f"{packages} {'package' if packages == 1 else 'packages'} to make"
         )
     if isinstance(event, PackageStartedEvent):
         again = f", attempt {event.data.attempt}" if event.data.attempt > 1 else ""

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Final
 
-from packhouse.worker.azure.turns import alone
 from packhouse.worker.ledger import Notebook
+from packhouse.worker.ledger.turns import alone
 from packhouse.worker.packagers.base import Progress
 from packhouse.worker.storage.digest import Hasher
 from packhouse.worker.storage.readable import Readable, must_be_unchanged, read_full

@@ -11,8 +11,8 @@ from packhouse.schemas.blob.address import BlobAddress
 from packhouse.schemas.blob.upload import SHA256, upload
 from packhouse.schemas.errors import ErrorCode, PermanentError, TransientError
 from packhouse.worker.azure.content import AssetFile
-from packhouse.worker.azure.turns import alone
 from packhouse.worker.ledger import Notebook
+from packhouse.worker.ledger.turns import alone
 from packhouse.worker.packagers.base import Progress
 from packhouse.worker.storage.blob.clients import BlobClients
 from packhouse.worker.storage.blob.copying import copy_within_account

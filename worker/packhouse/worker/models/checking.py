@@ -23,7 +23,7 @@ from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.files import InferenceConfig
 from packhouse.schemas.onnx import external_locations
 from packhouse.schemas.paths import inside
-from packhouse.worker.azure.turns import alone
+from packhouse.worker.ledger.turns import alone
 from packhouse.worker.models.limits import memory_for, seconds_for
 from packhouse.worker.models.parts import ModelSource, OnnxMain, SourceFile
 from packhouse.worker.models.scratch import NotLaidOut, laid_out

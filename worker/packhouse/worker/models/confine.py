@@ -5,14 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-_PR_SET_PDEATHSIG: Final = 1
+from packhouse.worker.parent import die_with
+
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000
@@ -51,9 +51,7 @@ def confine(limits: Limits) -> None:
         # In a user namespace of its own, root would lose the right to open others' files, and needs none.
         libc.unshare(_CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWNET | _CLONE_NEWUSER)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != limits.parent:
-            os._exit(1)
+        die_with(limits.parent)
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
     _limit(resource.RLIMIT_DATA, limits.memory)

@@ -24,8 +24,8 @@ from packhouse.worker.azure.digests import shared_digest
 from packhouse.worker.azure.folder import FolderWriter
 from packhouse.worker.azure.registration import Registrar
 from packhouse.worker.azure.tags import properties_of, tags_of
-from packhouse.worker.azure.turns import alone
 from packhouse.worker.faultpoints import reach
+from packhouse.worker.ledger.turns import alone
 from packhouse.worker.package.directories import engine_directories
 from packhouse.worker.package.scrub import Scrubber
 from packhouse.worker.package.tree import Entry, Made, ModelFile

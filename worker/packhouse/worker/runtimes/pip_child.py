@@ -5,24 +5,17 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import resource
 import runpy
-import signal
 import sys
-from typing import Final
 
-_PR_SET_PDEATHSIG: Final = 1
+from packhouse.worker.parent import die_with
 
 
 def main() -> None:
     """Never returns: pip exits."""
     parent, most = int(sys.argv[1]), int(sys.argv[2])
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+    die_with(parent)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

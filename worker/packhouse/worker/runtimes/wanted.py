@@ -93,7 +93,7 @@ class _Reported:
         """Put a package into a set, or tell why it cannot be there."""
         texts = sorted(self._texts.get(name, ()))
         if not texts:
-            reason = "The engine did not report which version of it was used."
+            reason = "The engine reported no version of it; --runtime or --detect-runtimes does."
         elif len(texts) > 1:
             reason = f"The engine reported several versions of it: {', '.join(texts)}."
         else:
