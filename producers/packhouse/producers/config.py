@@ -10,9 +10,11 @@ from typing import Final
 
 from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.keys import DEFAULT_NAMESPACE
+from packhouse.schemas.signing import SigningKey
 
 REDIS_URL: Final = "PACKHOUSE_REDIS_URL"
 NAMESPACE: Final = "PACKHOUSE_NAMESPACE"
+SIGNING_KEY: Final = "PACKHOUSE_SIGNING_KEY"
 DATA_DIR: Final = ".packhouse"
 """Where ``packhouse up`` keeps its state, relative to the working directory."""
 ENV_FILE: Final = "env"
@@ -51,6 +53,24 @@ def find_stack(
             fix=f"Run packhouse up, or set {REDIS_URL} (or --redis-url) to the address of the server.",
         )
     return Stack(settings[REDIS_URL], namespace or settings.get(NAMESPACE) or DEFAULT_NAMESPACE)
+
+
+def find_signing_key(environ: Mapping[str, str] = os.environ) -> SigningKey | None:
+    """The key of ``PACKHOUSE_SIGNING_KEY``, or of the file that ``PACKHOUSE_SIGNING_KEY_FILE`` names; None without.
+
+    Raises ``PermanentError`` (``configuration_invalid``).
+    """
+    text, file = environ.get(SIGNING_KEY), environ.get(f"{SIGNING_KEY}_FILE")
+    try:
+        if file and not text:
+            text = Path(file).read_text("utf-8")
+        return SigningKey.parse(text) if text else None
+    except (OSError, ValueError) as error:
+        raise PermanentError(
+            ErrorCode.CONFIGURATION_INVALID,
+            f"{SIGNING_KEY} is wrong: {error}.",
+            fix="Set it to id:secret, or leave it away where events are not signed.",
+        ) from None
 
 
 def read_env(path: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from packhouse.producers.connection import connect, server_errors
 from packhouse.schemas.base import Digest
 from packhouse.schemas.events import RunFinished, RunRef
 from packhouse.schemas.keys import DEFAULT_NAMESPACE, FIELD, Keys
+from packhouse.schemas.signing import SIGNATURE_FIELD, SigningKey
 
 DURABLE_SECONDS: Final = 5.0
 """How long ``publish`` waits for the server's disk by default."""
@@ -39,8 +40,11 @@ def publish(
     *,
     namespace: str = DEFAULT_NAMESPACE,
     durable_timeout: float = DURABLE_SECONDS,
+    signing_key: SigningKey | None = None,
 ) -> Receipt:
     """Put an event into the run queue, and wait up to ``durable_timeout`` seconds until it is on the server's disk.
+
+    With a ``signing_key`` the event is signed, for workers that ask for that; it should have been made just now.
 
     One XADD is the whole of it; any language with a Redis client can do the same::
 
@@ -49,14 +53,15 @@ def publish(
     Raises ``TransientError`` (``connection_failed``) where the server does not answer: whether the event arrived is
     then not known, and publishing it again is safe. ``PermanentError`` (``configuration_invalid``) where it refuses.
     """
-    wire = event.to_wire()
+    wire, queue = event.to_wire(), Keys(namespace).run_queue
+    signed = {SIGNATURE_FIELD: signing_key.sign(wire, queue).encode()} if signing_key else {}
     client = connect(redis)
     with server_errors(redis), client if client is not redis else nullcontext():
         seconds = min(durable_timeout, _patience(client))
         # In one pipeline, for WAITAOF answers for the writes of its own connection alone: where the client connects
         # anew, it sends both again, and the second copy of the event is a duplicate that changes nothing.
         pipeline = client.pipeline(transaction=False)
-        pipeline.xadd(Keys(namespace).run_queue, {FIELD: wire})
+        pipeline.xadd(queue, {FIELD: wire, **signed})
         if seconds > 0:
             pipeline.waitaof(1, 0, max(1, round(seconds * 1000)))
         entry, *answers = pipeline.execute(raise_on_error=False)

@@ -19,6 +19,7 @@ class ErrorCode(StrEnum):
     EVENT_INVALID = "event_invalid"
     EVENT_TOO_LARGE = "event_too_large"
     RUN_ID_REUSED = "run_id_reused"
+    SIGNATURE_INVALID = "signature_invalid"
     # The engine's output
     OUTPUT_NOT_FOUND = "output_not_found"
     OUTPUT_INVALID = "output_invalid"

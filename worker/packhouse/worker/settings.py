@@ -13,6 +13,7 @@ from packhouse.schemas.errors import ErrorCode, explain, invalid
 from packhouse.schemas.events import AzureMLWorkspace
 from packhouse.schemas.keys import DEFAULT_NAMESPACE
 from packhouse.schemas.paths import PathMap
+from packhouse.schemas.signing import SigningKey
 from packhouse.worker.setting_files import settings_in_files
 
 _MIB = 1024 * 1024
@@ -43,6 +44,14 @@ class Settings(BaseSettings):
     max_dataref_bytes: int = Field(
         default=64 * _MIB, ge=1024, description="Longest document that an event may name as its data (`dataref`)."
     )
+    event_keys: Annotated[tuple[SigningKey, ...], NoDecode] = Field(
+        default=(),
+        description="Keys of which one must have signed an event: id:secret, the secret in hexadecimal, several "
+        "separated by semicolons; none, no event has to be signed.",
+    )
+    event_seconds: float = Field(
+        default=3600.0, ge=1, description="How old a signed event may be when it comes to the run queue."
+    )
     lease_seconds: float = Field(
         default=30.0, ge=0.5, description="How long a lease holds without being renewed by the process at work."
     )
@@ -64,7 +73,10 @@ class Settings(BaseSettings):
     )
     retry_seconds_max: float = Field(default=120.0, ge=0.01, description="Longest pause between attempts.")
     retention_days: float = Field(
-        default=30.0, gt=0, description="How long the record and the final event of a run are kept."
+        default=30.0,
+        gt=0,
+        validate_default=True,
+        description="How long the record and the final event of a run are kept.",
     )
     status_length: int = Field(default=100_000, ge=100, description="About how many status events are kept.")
     progress_length: int = Field(default=10_000, ge=100, description="About how many progress events are kept.")
@@ -194,6 +206,23 @@ class Settings(BaseSettings):
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(";")))) if isinstance(value, str) else value
+
+    @field_validator("event_keys", mode="before")
+    @classmethod
+    def _parse_keys(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        keys = tuple(SigningKey.parse(text) for text in value.split(";") if text.strip())
+        if len({key.id for key in keys}) != len(keys):
+            raise ValueError("two keys have the same id")
+        return keys
+
+    @field_validator("retention_days")
+    @classmethod
+    def _remembers_signed_events(cls, value: float, info: ValidationInfo) -> float:
+        if info.data.get("event_keys") and info.data.get("event_seconds", 0) > value * 86400:
+            raise ValueError("must be longer than PACKHOUSE_EVENT_SECONDS: a run that is forgotten could be replayed")
+        return value
 
     @field_validator("runtime_source")
     @classmethod

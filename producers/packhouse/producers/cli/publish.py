@@ -100,7 +100,7 @@ def publish(  # noqa: PLR0913 - one parameter an option
 
     Packages that are files are put into OUTPUT_DIR. A worker need not run yet: the run waits for one.
     """
-    from packhouse.producers.config import find_stack
+    from packhouse.producers.config import find_signing_key, find_stack
     from packhouse.producers.feed import StatusFeed
     from packhouse.producers.olive.output import read_output_dir
     from packhouse.producers.packaging_file import read_packaging_configs
@@ -121,7 +121,7 @@ def publish(  # noqa: PLR0913 - one parameter an option
     event = _event(_placed(run, PathMap(rules), stage_to), source or default_source(), run_id, again=again)
     with StatusFeed(stack.redis_url, stack.namespace) as feed:
         earlier = feed.final(event.run)
-        receipt = put_into_queue(event, stack.redis_url, namespace=stack.namespace)
+        receipt = put_into_queue(event, stack.redis_url, namespace=stack.namespace, signing_key=find_signing_key())
         if not wait:
             _show_receipt(receipt, earlier, as_json=as_json)
             return exits.SUCCEEDED

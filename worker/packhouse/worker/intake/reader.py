@@ -11,9 +11,11 @@ from redis.exceptions import ResponseError
 
 from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError
 from packhouse.schemas.keys import FIELD
+from packhouse.schemas.signing import SIGNATURE_FIELD
 from packhouse.schemas.status import Rejected
 from packhouse.worker.context import Context
 from packhouse.worker.intake.envelope import Head, digest_of_bytes, read_envelope, read_head
+from packhouse.worker.intake.signatures import SignatureError, Signatures
 from packhouse.worker.ledger import Answer, Arrival, DeadLetter
 from packhouse.worker.packagers.registry import RANKING_QUEUE
 
@@ -35,6 +37,7 @@ class RunQueueReader:
         self._context = context
         self._stream = context.ledger.keys.run_queue
         self._consumer = context.identity.worker
+        self._signatures = Signatures(context.settings, self._stream)
 
     def join(self) -> None:
         """Make stream and group where they are missing."""
@@ -77,7 +80,10 @@ class RunQueueReader:
                 self._bury(identifier, b"", Head(), _no_event())
                 continue
             try:
+                self._signatures.check(identifier, raw, (fields or {}).get(SIGNATURE_FIELD.encode()))
                 self._open(identifier, read_envelope(raw, self._context.settings.max_event_bytes))
+            except SignatureError as error:
+                self._bury(identifier, raw, Head(), error)
             except PackhouseError as error:
                 self._bury(identifier, raw, read_head(raw), error)
 
