@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 
 from packhouse.schemas.errors import PackhouseError
 from packhouse.schemas.keys import Keys
+from packhouse.schemas.text import visible
 from packhouse.worker import process
 from packhouse.worker.health import Health, Loop
 from packhouse.worker.intake.step import Intake
@@ -52,7 +53,7 @@ class PackhouseApp(Celery):
             self.send_task(
                 RUN_FINISHED_TASK if wake.job == RANK_JOB else PACKAGE_TASK,
                 args=arguments,
-                argsrepr=wake.title,
+                argsrepr=visible(wake.title),
                 kwargsrepr="",
                 queue=wake.queue,
                 task_id=f"{wake.run}.{wake.job}.{wake.number}",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import click
-
+from packhouse.producers.cli.say import say
 from packhouse.schemas.errors import ErrorCode, PackhouseError
 from packhouse.schemas.status import CompletedEvent, FinalEvent, RunState
 
@@ -50,5 +49,5 @@ def of_error(error: PackhouseError) -> int:
 
 def show(error: PackhouseError) -> None:
     """An error in two lines on standard error."""
-    click.echo(f"error [{error.code}]: {error.message}", err=True)
-    click.echo(f"fix: {error.fix}", err=True)
+    for line in f"error [{error.code}]: {error.message}\nfix: {error.fix}".split("\n"):
+        say(line, err=True)

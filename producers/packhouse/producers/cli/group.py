@@ -103,6 +103,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _explain(error: Exception) -> int:
     from packhouse.producers.cli import exits
+    from packhouse.producers.cli.say import say
     from packhouse.schemas.errors import ErrorCode, PackhouseError
 
     if isinstance(error, PackhouseError):
@@ -110,6 +111,6 @@ def _explain(error: Exception) -> int:
         return exits.of_error(error)
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
-    click.echo(f"error [{ErrorCode.INTERNAL_ERROR}]: {type(error).__name__}: {error}", err=True)
-    click.echo(f"fix: This is a defect of Packhouse: report it with what {TRACEBACK}=1 shows.", err=True)
+    say(f"error [{ErrorCode.INTERNAL_ERROR}]: {type(error).__name__}: {error}", err=True)
+    say(f"fix: This is a defect of Packhouse: report it with what {TRACEBACK}=1 shows.", err=True)
     return exits.FAILED

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol, Self
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TransferSpeedColumn
 
+from packhouse.producers.cli.say import say
 from packhouse.producers.streams import AnyStatus
 from packhouse.schemas.status import (
     AcceptedEvent,
@@ -17,6 +17,7 @@ from packhouse.schemas.status import (
     PackageStartedEvent,
     PackageSucceededEvent,
 )
+from packhouse.schemas.text import visible
 
 
 class Display(Protocol):
@@ -68,7 +69,7 @@ class Lines:
         """An event has come."""
         line = line_of(event)
         if line:
-            click.echo(line, err=True)
+            say(line, err=True)
 
 
 class Bars:
@@ -119,11 +120,11 @@ class Bars:
             self._waiting = None
 
     def _bar(self, package: PackageRef, stage: str, completed: int | None = None, total: int | None = None) -> None:
-        title = _title(package)
+        title = visible(_title(package))
         if title not in self._bars:
             self._bars[title] = self._progress.add_task(title, total=None, stage="")
         self._progress.update(self._bars[title], stage=stage, completed=completed, total=total)
 
 
 def _title(package: PackageRef) -> str:
-    return f"{package.type} {package.name}"
+    return visible(f"{package.type} {package.name}")

@@ -19,6 +19,7 @@ from packhouse.producers.cli.options import (
     reading_options,
     stack_options,
 )
+from packhouse.producers.cli.say import say, say_json
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.errors import ErrorCode, PermanentError, explain
 from packhouse.schemas.events import FinishedRun, Package, RunFinished
@@ -127,9 +128,9 @@ def publish(  # noqa: PLR0913 - one parameter an option
             return exits.SUCCEEDED
         final = _wait(feed, receipt, timeout)
     if earlier and earlier.id == final.id:
-        click.echo(f"run {final.subject} was published before: this is its outcome. See also --again.", err=True)
+        say(f"run {final.subject} was published before: this is its outcome. See also --again.", err=True)
     if as_json:
-        click.echo(final.model_dump_json(exclude_none=True))
+        say_json(final.model_dump_json(exclude_none=True))
     else:
         from packhouse.producers.cli.render import console, show_final
 
@@ -198,7 +199,7 @@ def _wait(feed: StatusFeed, receipt: Receipt, timeout: float | None) -> FinalEve
         progress=True,
     )
     if not receipt.durable:
-        click.echo(f"note: the run may be lost if the server loses power: {receipt.note}", err=True)
+        say(f"note: the run may be lost if the server loses power: {receipt.note}", err=True)
     try:
         with display(console(stderr=True)) as shown:
             for event in events:
@@ -206,7 +207,7 @@ def _wait(feed: StatusFeed, receipt: Receipt, timeout: float | None) -> FinalEve
                     return event
                 shown.show(event)
     except KeyboardInterrupt:
-        click.echo(f"run {receipt.run.id} goes on: packhouse status {receipt.run.id} --follow", err=True)
+        say(f"run {receipt.run.id} goes on: packhouse status {receipt.run.id} --follow", err=True)
         raise
     raise AssertionError("watch ends with a final event or raises")
 
@@ -217,11 +218,11 @@ def _show_receipt(receipt: Receipt, earlier: FinalEvent | None, *, as_json: bool
 
         fields = {"run": receipt.run.model_dump(), "event_id": receipt.event_id, "entry_id": receipt.entry_id}
         fields |= {"content_digest": receipt.content_digest, "durable": receipt.durable, "note": receipt.note}
-        click.echo(canonical_json(fields))
+        say_json(canonical_json(fields).decode())
         return
-    click.echo(f"published run {receipt.run.id} (source {receipt.run.source})")
+    say(f"published run {receipt.run.id} (source {receipt.run.source})")
     if not receipt.durable:
-        click.echo(f"note: it may be lost if the server loses power: {receipt.note}", err=True)
+        say(f"note: it may be lost if the server loses power: {receipt.note}", err=True)
     if earlier is not None:
-        click.echo("it was published before, and has ended: --again packages it anew", err=True)
-    click.echo(f"see: packhouse status {receipt.run.id} --source {receipt.run.source}", err=True)
+        say("it was published before, and has ended: --again packages it anew", err=True)
+    say(f"see: packhouse status {receipt.run.id} --source {receipt.run.source}", err=True)

@@ -11,6 +11,7 @@ import click
 
 from packhouse.producers.cli import exits
 from packhouse.producers.cli.options import OUTPUT_DIR, reading_options
+from packhouse.producers.cli.say import say_json
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.events import FinishedRun
@@ -36,7 +37,7 @@ def rank(
     run = read_output_dir(output_dir, accelerator=accelerator, output_name=output_name, top=top)
     ranking = find_ranking()(run)
     if as_json:
-        click.echo(ranking.model_dump_json(indent=2))
+        say_json(ranking.model_dump_json(indent=2))
     else:
         from packhouse.producers.cli.render import console, show_ranking
 

@@ -16,6 +16,7 @@ from packhouse.schemas.events import RunRef
 from packhouse.schemas.footprint import Metrics
 from packhouse.schemas.ranking import LeftOut, RankedCandidate
 from packhouse.schemas.status import CompletedEvent, FinalEvent, PackageResult, PackageState, RunState
+from packhouse.schemas.text import visible
 
 _STEP = 1024
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -26,6 +27,11 @@ _STATE_STYLE = {
     RunState.NOTHING_TO_PACKAGE: "bold yellow",
 }
 _LEAST_WIDTH = 160
+
+
+def words(text: str, style: str = "") -> Text:
+    """A text of others on one line, what cannot be seen spelled out."""
+    return Text(visible(text), style)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -49,15 +55,15 @@ def size(count: int | None) -> str:
 def show_final(out: Console, final: FinalEvent) -> None:
     """All that a final event says."""
     if not isinstance(final, CompletedEvent):
-        out.print(Text(f"run {final.subject} was rejected", style="bold red"))
+        out.print(words(f"run {final.subject} was rejected", style="bold red"))
         for problem in final.data.problems or [final.data.error]:
             _show_problem(out, problem)
         return
     data = final.data
     state = str(data.state).replace("_", " ")
     out.print(
-        Text(f"run {final.subject} ", style="bold"), Text(state, _STATE_STYLE[data.state]),
-        Text(f" in {data.timings.seconds:.1f} s"), sep="",
+        words(f"run {final.subject} ", style="bold"), words(state, _STATE_STYLE[data.state]),
+        words(f" in {data.timings.seconds:.1f} s"), sep="",
     )  # fmt: skip
     if data.error:
         _show_problem(out, data.error)
@@ -66,12 +72,12 @@ def show_final(out: Console, final: FinalEvent) -> None:
         _show_checks(out, data.packages)
     show_ranking(out, data.candidates, data.left_out, everything=data.state is RunState.NOTHING_TO_PACKAGE)
     for warning in data.warnings:
-        out.print(Text(f"warning: {warning}", style="yellow"))
+        out.print(words(f"warning: {warning}", style="yellow"))
 
 
 def _show_problem(out: Console, problem: Problem) -> None:
-    out.print(Text(f"error [{problem.code}]: {problem.message}"), soft_wrap=True)
-    out.print(Text(f"fix: {problem.fix}"), soft_wrap=True)
+    out.print(words(f"error [{problem.code}]: {problem.message}"), soft_wrap=True)
+    out.print(words(f"fix: {problem.fix}"), soft_wrap=True)
 
 
 def _show_packages(out: Console, packages: Sequence[PackageResult]) -> None:
@@ -85,16 +91,16 @@ def _show_packages(out: Console, packages: Sequence[PackageResult]) -> None:
         good = package.state is PackageState.SUCCEEDED
         table.add_row(
             str(package.type),
-            Text(package.name),
-            Text(str(package.state), style="green" if good else "red"),
+            words(package.name),
+            words(str(package.state), style="green" if good else "red"),
             size(package.bytes),
-            Text(_outcome(package)),
+            Text("\n").join(map(words, _outcome(package))),
             (package.digest or "").removeprefix("sha256:")[:12],
         )
     out.print(table)
     for package in packages:
         for warning in package.warnings:
-            out.print(Text(f"warning: {package.type} {package.name}: {warning}", style="yellow"))
+            out.print(words(f"warning: {package.type} {package.name}: {warning}", style="yellow"))
 
 
 def _show_checks(out: Console, packages: Sequence[PackageResult]) -> None:
@@ -102,22 +108,20 @@ def _show_checks(out: Console, packages: Sequence[PackageResult]) -> None:
     seen = {(check.rank, check.verdict): check for package in packages for check in package.checks}
     passed = {rank for rank, verdict in seen if verdict.state is CheckState.PASSED}
     if passed:
-        out.print(Text(f"{len(passed)} of {len({rank for rank, _ in seen})} models tried, and passed", style="green"))
+        out.print(words(f"{len(passed)} of {len({rank for rank, _ in seen})} models tried, and passed", style="green"))
     for check in sorted(seen.values(), key=lambda check: check.rank):
         if check.verdict.state is not CheckState.PASSED:
             word = str(check.verdict.state).replace("_", " ")
             out.print(
-                Text(f"model {check.rank} ({check.accelerator}) {word}: {check.verdict.reason or ''}", style="yellow"),
+                words(f"model {check.rank} ({check.accelerator}) {word}: {check.verdict.reason or ''}", style="yellow"),
                 soft_wrap=True,
             )
 
 
-def _outcome(package: PackageResult) -> str:
+def _outcome(package: PackageResult) -> list[str]:
     if package.error:
-        return f"[{package.error.code}] {package.error.message}\nfix: {package.error.fix}"
-    lines = [package.path] if package.path else []
-    lines += [asset.uri for asset in package.assets]
-    return "\n".join(lines)
+        return [f"[{package.error.code}] {package.error.message}", f"fix: {package.error.fix}"]
+    return ([package.path] if package.path else []) + [asset.uri for asset in package.assets]
 
 
 def show_ranking(
@@ -131,25 +135,25 @@ def show_ranking(
         table.add_column("accelerator", no_wrap=True)
         table.add_column("model", overflow="fold")
         for name in objectives:
-            table.add_column(name, justify="right", overflow="fold")
+            table.add_column(words(name), justify="right", overflow="fold")
         table.add_column("goals", no_wrap=True)
         for candidate in candidates:
             goals = "" if candidate.goals_met is None else "met" if candidate.goals_met else "not met"
             values = [_value(candidate.metrics, name) for name in objectives]
-            table.add_row(str(candidate.rank), str(candidate.accelerator), Text(candidate.model_id), *values, goals)
+            table.add_row(str(candidate.rank), str(candidate.accelerator), words(candidate.model_id), *values, goals)
         out.print(table)
         for candidate in candidates:
-            out.print(Text(f"{candidate.rank:>6}  {candidate.reason}"), soft_wrap=True)
+            out.print(words(f"{candidate.rank:>6}  {candidate.reason}"), soft_wrap=True)
     if everything:
         for each in left_out:
-            out.print(Text(f"left out: {each.model_id} ({each.accelerator}) {each.message}"), soft_wrap=True)
+            out.print(words(f"left out: {each.model_id} ({each.accelerator}) {each.message}"), soft_wrap=True)
     elif left_out:
         counts: dict[tuple[Accelerator, str], int] = {}
         for each in left_out:
             key = (each.accelerator, str(each.reason).replace("_", " "))
             counts[key] = counts.get(key, 0) + 1
         kinds = ", ".join(f"{count} {reason} ({accelerator})" for (accelerator, reason), count in counts.items())
-        out.print(Text(f"{len(left_out)} left out: {kinds}", style="dim"), soft_wrap=True)
+        out.print(words(f"{len(left_out)} left out: {kinds}", style="dim"), soft_wrap=True)
 
 
 def _objectives(candidates: Sequence[RankedCandidate]) -> list[str]:
@@ -177,6 +181,6 @@ def show_runs(out: Console, runs: Sequence[tuple[RunRef, str, datetime | None]])
     table.add_column("latest event", no_wrap=True)
     for run, state, time in runs:
         table.add_row(
-            Text(run.id), Text(run.source), state, time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else ""
+            words(run.id), words(run.source), state, time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else ""
         )
     out.print(table)

@@ -9,6 +9,7 @@ import click
 
 from packhouse.producers.cli import exits
 from packhouse.producers.cli.options import default_source, stack_options
+from packhouse.producers.cli.say import say, say_json
 from packhouse.schemas.events import RunRef
 from packhouse.schemas.status import (
     AcceptedEvent,
@@ -77,7 +78,7 @@ def _overview(feed: StatusFeed, source: str | None, limit: int, *, as_json: bool
             _print_event(events[-1], as_json=True)
         return exits.SUCCEEDED
     if not latest:
-        click.echo("no run yet")
+        say("no run yet")
         return exits.SUCCEEDED
     from packhouse.producers.cli.render import console, show_runs
 
@@ -94,8 +95,8 @@ def _one(feed: StatusFeed, run_id: str, source: str | None, *, follow: bool, as_
     final = feed.final(run)
     known = [event for event in events if event.source == run.source]
     if final is None and not known and not follow:
-        click.echo(f"error: there is no run {run}, or no worker has seen it yet.", err=True)
-        click.echo("fix: packhouse status lists the runs there are; --follow waits for this one.", err=True)
+        say(f"error: there is no run {run}, or no worker has seen it yet.", err=True)
+        say("fix: packhouse status lists the runs there are; --follow waits for this one.", err=True)
         return exits.FAILED
     if final is None and follow:
         for event in feed.watch(run):
@@ -109,7 +110,7 @@ def _one(feed: StatusFeed, run_id: str, source: str | None, *, follow: bool, as_
     if as_json:
         _print_event(known[-1], as_json=True)
         return exits.SUCCEEDED
-    click.echo(f"run {run.id} {state_of(known)}")
+    say(f"run {run.id} {state_of(known)}")
     for event in known:
         _print_event(event, as_json=False)
     return exits.SUCCEEDED
@@ -132,7 +133,7 @@ def state_of(events: list[AnyStatus]) -> str:
 
 def _print_final(final: FinalEvent, *, as_json: bool) -> None:
     if as_json:
-        click.echo(final.model_dump_json(exclude_none=True))
+        say_json(final.model_dump_json(exclude_none=True))
         return
     from packhouse.producers.cli.render import console, show_final
 
@@ -141,7 +142,7 @@ def _print_final(final: FinalEvent, *, as_json: bool) -> None:
 
 def _print_event(event: AnyStatus, *, as_json: bool, with_run: bool = False) -> None:
     if as_json:
-        click.echo(event.model_dump_json(exclude_none=True))
+        say_json(event.model_dump_json(exclude_none=True))
         return
     from packhouse.producers.cli.progress import line_of
 
@@ -149,4 +150,4 @@ def _print_event(event: AnyStatus, *, as_json: bool, with_run: bool = False) -> 
     if line is None and isinstance(event, CompletedEvent | RejectedEvent):
         line = state_of([event])
     if line:
-        click.echo(f"{event.subject}: {line}" if with_run else line)
+        say(f"{event.subject}: {line}" if with_run else line)

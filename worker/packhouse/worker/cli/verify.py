@@ -35,6 +35,7 @@ def verify(context: click.Context, package: Path, *, as_json: bool) -> None:
 
     Exit status: 0 all is well, 1 something is wrong, 2 the command was not understood.
     """
+    from packhouse.schemas.text import visible_json
     from packhouse.worker.verify.run import verify as run
 
     with _watcher() as watcher:
@@ -43,33 +44,36 @@ def verify(context: click.Context, package: Path, *, as_json: bool) -> None:
         except OSError as error:
             raise click.FileError(str(package), error.strerror) from error
     if as_json:
-        click.echo(report.model_dump_json(indent=2))
+        click.echo(visible_json(report.model_dump_json(indent=2)))
     else:
         _tell(report)
     context.exit(0 if report.ok else 1)
 
 
 def _tell(report: VerifyReport) -> None:
+    from packhouse.schemas.text import visible
     from packhouse.worker.verify.contents import counted, sized
 
     for check in report.checks:
         mark, colour = _MARKS[check.state]
-        click.echo(f"{click.style(mark, fg=colour)} {check.name:<10} {check.message}")
+        click.echo(f"{click.style(mark, fg=colour)} {check.name:<10} {visible(check.message)}")
         _tell_lines(check.findings)
         _tell_lines(check.notes)
     for each in report.unavailable:
-        click.echo(f"{click.style('!', fg='yellow')} not in the package: {each.what}: {each.reason}")
+        click.echo(f"{click.style('!', fg='yellow')} not in the package: {visible(f'{each.what}: {each.reason}')}")
     if report.ok:
         summary = f"{report.package} is sound: {counted(report.files, 'file')}, {sized(report.bytes)}, {report.digest}"
-        click.secho(summary, fg="green")
+        click.secho(visible(summary), fg="green")
     else:
         findings = sum(len(check.findings) for check in report.checks)
-        click.secho(f"{report.package} is NOT sound: {counted(findings, 'finding')}", fg="red")
+        click.secho(f"{visible(report.package)} is NOT sound: {counted(findings, 'finding')}", fg="red")
 
 
 def _tell_lines(lines: list[str]) -> None:
+    from packhouse.schemas.text import visible
+
     for line in lines[:_LINES_SHOWN]:
-        click.echo(f"    {line}")
+        click.echo(f"    {visible(line)}")
     if len(lines) > _LINES_SHOWN:
         click.echo(f"    … and {len(lines) - _LINES_SHOWN} more (see --json)")
 

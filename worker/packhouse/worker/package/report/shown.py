@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+from packhouse.schemas.text import visible
 from packhouse.worker.package.scrub import Scrubber
 
 NO_VALUE: Final = "no value"
 MINUS: Final = "\N{MINUS SIGN}"
 TIMES: Final = "\N{MULTIPLICATION SIGN}"
 
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_MARKS: Final = frozenset({"Mn", "Me"})
-_MARKS_IN_A_ROW: Final = 3
 _GROUPED_BELOW: Final = 10**12
 _UNITS: Final = ("kB", "MB", "GB", "TB", "PB", "EB")
 _THOUSAND: Final = 1000
@@ -37,12 +34,12 @@ class Words:
 
     def name(self, text: str, longest: int = 96) -> str:
         """A name on one line. One that is too long keeps its beginning and its end, which is where names differ."""
-        return "".join(_visible(shortened(self._scrub.text(text), longest)))
+        return visible(shortened(self._scrub.text(text), longest))
 
     def sentence(self, text: str, longest: int = 400) -> str:
         """A text on one line; line breaks become spaces."""
         text = " ".join(self._scrub.text(text).split())
-        return "".join(_visible(text[:longest])) + ("…" if len(text) > longest else "")
+        return visible(text[:longest]) + ("…" if len(text) > longest else "")
 
     def settings(self, value: Any, longest: int) -> str:
         """A JSON value as a person reads it, over several lines; cut where it is too long."""
@@ -57,7 +54,7 @@ def shortened(text: str, longest: int) -> str:
 
 def block(text: str, longest: int) -> str:
     """A text of several lines, its line feeds kept; cut where it is too long, and it says so."""
-    lines = ("".join(_visible(line)) for line in text[:longest].split("\n"))
+    lines = (visible(line) for line in text[:longest].split("\n"))
     rest = len(text) - longest
     return "\n".join(lines) + (f"\n… and {rest:,} characters more" if rest > 0 else "")
 
@@ -114,16 +111,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 (of an hour)
-
-
-def _visible(text: str) -> list[str]:
-    shown: list[str] = []
-    marks = 0
-    for character in text:
-        category = unicodedata.category(character)
-        marks = marks + 1 if category in _MARKS else 0
-        if category in _UNSEEN or marks > _MARKS_IN_A_ROW:
-            shown.append(f"[U+{ord(character):04X}]")
-        else:
-            shown.append(character)
-    return shown
