@@ -187,10 +187,16 @@ class Farm:
 
     def wait_final(self, event: RunFinished, *, seconds: float = 60) -> CompletedEvent:
         """The final event of a run that was understood."""
+        final = self.wait_end(event, seconds=seconds)
+        assert isinstance(final, CompletedEvent), final
+        return final
+
+    def wait_end(self, event: RunFinished, *, seconds: float = 60) -> CompletedEvent | RejectedEvent:
+        """The final event of a run."""
         key = self.keys.final(event.run)
         text = wait_for(lambda: self.redis.get(key), seconds=seconds, what=f"the final event\n{self.logs()[-4000:]}")
         final = STATUS_EVENT.validate_json(str(text))
-        assert isinstance(final, CompletedEvent), final
+        assert isinstance(final, CompletedEvent | RejectedEvent), final
         return final
 
 
