@@ -21,6 +21,8 @@ from packhouse.worker import process
 from packhouse.worker.health import Health, Loop
 from packhouse.worker.intake.step import Intake
 from packhouse.worker.ledger import RANK_JOB, Wake
+from packhouse.worker.metrics.recorder import count_in
+from packhouse.worker.metrics.step import Metrics
 from packhouse.worker.packagers.registry import QUEUES, RANKING_QUEUE
 from packhouse.worker.recovery import Recovery, hand_back
 from packhouse.worker.settings import Settings, load
@@ -43,6 +45,7 @@ class PackhouseApp(Celery):
         self.conf.update(_configuration(settings))
         self.steps["worker"].add(Intake)
         self.steps["worker"].add(Recovery)
+        self.steps["worker"].add(Metrics)
         self.steps["worker"].add(Health)
         self.steps["consumer"].add(Loop)
 
@@ -104,6 +107,12 @@ def _configuration(settings: Settings) -> dict[str, Any]:
 @signals.celeryd_init.connect
 def _on_worker_init(sender: str = "", **_: Any) -> None:
     process.become_worker(str(sender))
+    settings = app.settings
+    if settings.metrics_port is not None:
+        try:
+            count_in(settings.run_dir, process.identity())
+        except OSError as error:
+            log.warning("There will be no metrics: the run directory cannot be used (%s)", error)
 
 
 @signals.worker_shutdown.connect

@@ -15,6 +15,7 @@ from packhouse.schemas.keys import Keys
 from packhouse.worker import process
 from packhouse.worker.intake.step import Intake
 from packhouse.worker.ledger import connect
+from packhouse.worker.metrics.step import Metrics
 from packhouse.worker.recovery import Recovery
 from packhouse.worker.settings import Settings
 from packhouse.worker.step import ThreadStep
@@ -35,7 +36,7 @@ class Health(ThreadStep):
     """
 
     title = "health"
-    requires = ("celery.worker.components:Pool", Intake, Recovery)
+    requires = ("celery.worker.components:Pool", Intake, Recovery, Metrics)
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)

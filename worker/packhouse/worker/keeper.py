@@ -16,7 +16,8 @@ from redis.exceptions import RedisError
 from packhouse.schemas.events import RunRef
 from packhouse.schemas.keys import FIELD
 from packhouse.schemas.status import PackageProgress, PackageProgressEvent, PackageRef
-from packhouse.worker.ledger import Lease, LeaseLost, Ledger, connect
+from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Ledger, connect
+from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class LeaseKeeper:
         self._bytes_total = 0
         self._told = ("", 0)
         self._events = 0
+        self._stages = recorder().stages(package.type if package else RANK_JOB)
         self._thread = threading.Thread(target=self._keep, name="lease-keeper", daemon=True)
 
     def __enter__(self) -> Self:
@@ -61,15 +63,18 @@ class LeaseKeeper:
     ) -> None:
         self._done.set()
         self._thread.join()
+        self._stages.end()
 
     def stage(self, name: str, total: int = 0) -> None:
         """A new stage begins, with so many bytes to do. Raises ``LeaseLost``."""
         self._stage, self._bytes_done, self._bytes_total = name, 0, total
+        self._stages.begin(name)
         self.advance(0)
 
     def advance(self, count: int) -> None:
         """So many bytes more are done. Raises ``LeaseLost``."""
         self._bytes_done += count
+        self._stages.advance(count)
         self._moved = time.monotonic()
         if self._lost.is_set():
             raise LeaseLost

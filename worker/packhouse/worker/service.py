@@ -32,6 +32,7 @@ from packhouse.worker.intake.envelope import read_head
 from packhouse.worker.intake.reference import reference_in, resolve
 from packhouse.worker.keeper import LeaseKeeper
 from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Notebook, PlannedJob
+from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.registry import packager_of, queue_of
 from packhouse.worker.ranking import rank
@@ -68,6 +69,7 @@ def run_finished(context: Context, run_key: str) -> str:
         if pause is None:
             return _reject(context, lease, raw, error.problem, [error.problem])
         context.ledger.release(lease, pause)
+        recorder().retry(RANK_JOB, error.code)
         return f"will be tried again in {pause:.1f} s: {error}"
     with LeaseKeeper(context.ledger, lease, context.settings, event.run, None):
         ranking = rank(event.data)
@@ -112,6 +114,7 @@ def package(context: Context, run_key: str, job_id: str) -> str:
             pause = _pause(context, lease, error)
             if pause is not None:
                 context.ledger.release(lease, pause)
+                recorder().retry(config.type, error.code)
                 return f"will be tried again in {pause:.1f} s: {error}"
             problem = error.problem
         except RedisError:
@@ -129,6 +132,7 @@ def package(context: Context, run_key: str, job_id: str) -> str:
         seconds = round(lease.elapsed + time.monotonic() - started, 3)
         result = _result(config, poured, problem, lease, worker=context.identity.name, seconds=seconds)
         context.ledger.settle(lease, result.state, result.model_dump_json(exclude_none=True))
+        recorder().package(config.type, result.state, seconds)
     except LeaseLost:
         return "the lease was lost"
     if problem:

@@ -98,6 +98,11 @@ class Settings(BaseSettings):
     health_server_seconds: float = Field(
         default=600.0, ge=1, description="How long a worker may be without the server until it is not alive."
     )
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        default=None,
+        description="Port on which the worker serves `/metrics` to Prometheus, 0 for any free one; none, no metrics.",
+    )
+    metrics_address: str = Field(default="127.0.0.1", description="Address that it serves them on.")
     azure_workspaces: Annotated[tuple[AzureMLWorkspace, ...], NoDecode] = Field(
         default=(),
         description="Azure ML workspaces that events may name, as subscription/resource_group/workspace, separated by "

@@ -6,16 +6,19 @@ from redis.exceptions import RedisError
 
 from packhouse.worker import process, service
 from packhouse.worker.app import PACKAGE_TASK, RUN_FINISHED_TASK, app
+from packhouse.worker.metrics.recorder import recorder
 
 
 # A server that refuses (out of memory, read-only) is no defect: the job waits on, and recovery wakes it again.
 @app.task(name=RUN_FINISHED_TASK, throws=(RedisError,))
 def run_finished(run_key: str) -> str:
     """Rank a run and start its packages."""
-    return service.run_finished(process.context(), run_key)
+    with recorder().busy():
+        return service.run_finished(process.context(), run_key)
 
 
 @app.task(name=PACKAGE_TASK, throws=(service.PackageFailed, RedisError))
 def package(run_key: str, job: str) -> str:
     """Make one package of a run."""
-    return service.package(process.context(), run_key, job)
+    with recorder().busy():
+        return service.package(process.context(), run_key, job)

@@ -69,6 +69,8 @@ class Stack:
         self.folder = DataFolder(data_dir)
         self.redis_url = ""
         self.flower_url: str | None = None
+        self.metrics_urls: list[str] = []
+        """Where each worker tells Prometheus how it is."""
         self._roots = [str(root.resolve()) for root in roots]
         self._maps = list(maps)
         self._concurrency = concurrency
@@ -206,6 +208,7 @@ class Stack:
                 "PACKHOUSE_REDIS_URL": self.redis_url,
                 "PACKHOUSE_NAMESPACE": self.keys.namespace,
                 "PACKHOUSE_FLOWER_URL": self.flower_url or self.folder.read_env().get("PACKHOUSE_FLOWER_URL", ""),
+                **{f"PACKHOUSE_METRICS_{number}_URL": url for number, url in enumerate(self.metrics_urls, start=1)},
                 "PACKHOUSE_ROOTS": self._environment["PACKHOUSE_ROOTS"],
                 "PACKHOUSE_PATH_MAPS": self._environment["PACKHOUSE_PATH_MAPS"],
                 **self.azure_environment,
@@ -242,7 +245,10 @@ class Stack:
                 *_celery(), "worker", "--pool", "prefork", "--concurrency", str(count), "--queues", ",".join(QUEUES),
                 "--hostname", name, "--loglevel", "INFO", "--without-gossip", "--without-mingle",
             ]  # fmt: skip
-            workers.append((name, self._child(f"worker-{number}", command, self.folder.logs)))
+            port = self.folder.port(f"PACKHOUSE_METRICS_{number}_URL")
+            self.metrics_urls.append(f"http://127.0.0.1:{port}/metrics")
+            own = {"PACKHOUSE_METRICS_PORT": str(port), "PACKHOUSE_METRICS_ADDRESS": "127.0.0.1"}
+            workers.append((name, self._child(f"worker-{number}", command, self.folder.logs, **own)))
         return workers
 
     def _flower(self) -> Child | None:
@@ -270,8 +276,9 @@ class Stack:
             raise self._did_not_start(flower.name)
         return _healthy(self.flower_url or "")
 
-    def _child(self, name: str, command: Sequence[str], folder: Path) -> Child:
-        return Child(name, command, environment=self._environment, folder=folder, log=self.folder.log(name))
+    def _child(self, name: str, command: Sequence[str], folder: Path, **own: str) -> Child:
+        environment = {**self._environment, **own}
+        return Child(name, command, environment=environment, folder=folder, log=self.folder.log(name))
 
     def _launch(self, child: Child) -> None:
         self._children.append(child)

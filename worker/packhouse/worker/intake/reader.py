@@ -17,6 +17,7 @@ from packhouse.worker.context import Context
 from packhouse.worker.intake.envelope import Head, digest_of_bytes, read_envelope, read_head
 from packhouse.worker.intake.signatures import SignatureError, Signatures
 from packhouse.worker.ledger import Answer, Arrival, DeadLetter
+from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.packagers.registry import RANKING_QUEUE
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class RunQueueReader:
         run = arrival.run
         title = f"run {run.id[:80]} of {run.source[:80]}"
         opened = self._context.ledger.open(arrival, queue=RANKING_QUEUE, title=title)
+        recorder().event(opened.outcome)
         if opened.outcome == "reused":
             raise PermanentError(
                 ErrorCode.RUN_ID_REUSED,
@@ -110,6 +112,8 @@ class RunQueueReader:
 
     def _bury(self, entry: str, raw: bytes, head: Head, error: PackhouseError) -> None:
         log.warning("Entry %s of the run queue is rejected: %s", entry, error.message)
+        if error.code is not ErrorCode.RUN_ID_REUSED:
+            recorder().event("invalid")
         digest = digest_of_bytes(raw)
         letter = DeadLetter(
             entry=entry,

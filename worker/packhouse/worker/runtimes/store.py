@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from packhouse.schemas.base import Document
 from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError, TransientError
+from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.package.tree import CachedFile
 from packhouse.worker.runtimes.archives import nupkg_facts, wheel_facts
 from packhouse.worker.runtimes.cache import ABSENT_SECONDS, OUTAGE_SECONDS, Beat, Cache
@@ -121,6 +122,7 @@ class RuntimeStore:
         within, key = None if origin.pinned else FLOATING_SECONDS, self._key(origin)
         with _of_disk():
             fetched = self._cache.recall(key, beat, within=within)
+            recorder().cache("runtimes", hit=fetched is not None)
             if fetched is None:
                 with self._cache.lock(key, beat, self._settings.runtime_seconds):
                     fetched = self._cache.recall(key, beat, within=within) or self._fetch(origin, beat)

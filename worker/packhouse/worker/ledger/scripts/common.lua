@@ -46,6 +46,9 @@ local function emit(text)
   redis.call('XADD', P .. 'status', 'MAXLEN', '~', settings.status_length, '*', 'event', text)
 end
 
+-- Totals for monitoring, kept where the thing itself happens, so that each is counted once.
+local function count(what, by) redis.call('HINCRBY', P .. 'counts', what, by or 1) end
+
 -- A job joins the end of its queue's line. The caller sends the wake-up that belongs to the number returned.
 local function wait_in_line(run, job)
   local key = job_of(run, job)
@@ -115,6 +118,7 @@ local function complete(run, state, problem)
     local good, bad = tonumber(record[2] or 0), tonumber(record[3] or 0)
     state = bad == 0 and 'succeeded' or (good == 0 and 'failed' or 'partly_succeeded')
   end
+  count('runs:' .. state)
   local at, opened = now(), tonumber(record[7])
   local data = '{"content_digest":"' .. record[4] .. '","state":"' .. state .. '","packages":['
     .. table.concat(results, ',') .. '],"candidates":' .. (record[5] or '[]') .. ',"left_out":' .. (record[6] or '[]')
@@ -129,6 +133,7 @@ local function settle(run, job, token, outcome, result)
   close_job(run, job, token)
   redis.call('HSET', job_of(run, job), 'result', result)
   emit(event(run, job .. '/' .. outcome, 'packhouse.package.' .. outcome, result, now()))
+  count('packages:' .. cjson.decode(redis.call('HGET', job_of(run, job), 'package')).type .. ':' .. outcome)
   local key = run_of(run)
   redis.call('HINCRBY', key, outcome, 1)
   if redis.call('HINCRBY', key, 'open_jobs', -1) == 0 then complete(run) end
@@ -140,6 +145,7 @@ end
 local function lose(run, job, kind)
   local key = job_of(run, job)
   take_out_of_line(run, job)
+  count('recoveries:' .. kind)
   if kind == 'handback' then return wait_in_line(run, job) end
   local field = kind == 'crash' and 'crashes' or 'losses'
   local limit = kind == 'crash' and settings.crash_limit or settings.loss_limit

@@ -22,4 +22,5 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', line, '-inf', math.min(limit
   wakes[#wakes + 1] = wait_in_line(run, job)
 end
 redis.call('DEL', notes)
+if #wakes > 0 then count('recoveries:wake_up', #wakes) end
 return wakes

@@ -10,4 +10,5 @@ if known[1] and known[2] ~= 'rejected' then return {'reused', known[1]} end
 redis.call('DEL', key, job_of(run, 'rank'), P .. 'final:' .. run)
 redis.call('HSET', key, 'names', ARGV[2], 'digest', digest, 'event_id', ARGV[4], 'event', ARGV[5], 'state', 'open',
   'opened', now())
+count('runs:opened')
 return {'opened', add_job(run, 'rank', ARGV[6], '{}', ARGV[7])}

@@ -12,5 +12,7 @@ local raw, digest = unpack(redis.call('HMGET', key, 'event', 'digest'))
 redis.call('XADD', P .. 'dead-letters', 'MAXLEN', '~', settings.dead_letter_length, '*', 'reason', ARGV[4],
   'run', run, 'bytes', #raw, 'digest', digest, 'event', string.sub(raw, 1, settings.dead_letter_bytes))
 -- Its id holds the digest: corrected and sent again, the same run id may be rejected again, or end well.
+count('dead_letters')
+count('runs:rejected')
 finish(run, 'rejected', event(run, string.sub(digest, 8, 23) .. '/rejected', 'packhouse.packaging.rejected', ARGV[3], now()))
 return 1
