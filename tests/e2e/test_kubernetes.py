@@ -186,6 +186,9 @@ def test_nothing_reaches_a_pod_but_what_a_policy_names(overlay: str) -> None:
         for source in rule["from"]
     }
     assert open_to == {(8080, "ingress-nginx"), (5555, "monitoring")}
+    (rule,) = policies["packhouse-workers-in"]["spec"]["ingress"]
+    assert [port["port"] for port in rule["ports"]] == [9540]
+    assert rule["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "monitoring"}
     for policy in policies.values():
         for rule in policy["spec"].get("ingress", []):
             assert rule["from"], "an empty list lets everybody in"

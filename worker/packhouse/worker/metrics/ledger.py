@@ -9,6 +9,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from packhouse.schemas.keys import Keys
+from packhouse.schemas.packaging import PackagingType
+from packhouse.schemas.status import RunState
 from packhouse.worker.intake.reader import GROUP
 from packhouse.worker.packagers.registry import QUEUES
 
@@ -25,9 +27,10 @@ class LedgerState:
     """Numbers of one moment. Queues, streams and groups are by name."""
 
     def __init__(self) -> None:
-        self.runs: dict[str, int] = {}
-        self.packages: dict[tuple[str, str], int] = {}
-        self.recoveries: dict[str, int] = {}
+        # What has not happened yet is told as 0: Prometheus sees a first time only as a change.
+        self.runs = dict.fromkeys(("opened", "rejected", *map(str, RunState)), 0)
+        self.packages = {(str(kind), state): 0 for kind in PackagingType for state in ("succeeded", "failed")}
+        self.recoveries: dict[str, int] = {"crash": 0, "loss": 0, "handback": 0, "wake_up": 0}
         self.dead_letters = 0
         self.waiting: dict[str, int] = {}
         self.open: dict[str, int] = {}
