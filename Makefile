@@ -67,7 +67,7 @@ format: setup ## Let ruff set the code
 lock: setup ## Resolve the dependencies anew and write the locked requirements
 	$(LOCK) --upgrade pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
 	$(LOCK) --constraints requirements/dev.txt pyproject.toml --extra worker --output-file requirements/worker.txt
-	$(LOCK) --constraints requirements/dev.txt pyproject.toml --extra worker --extra azure --output-file requirements/worker-azure.txt
+	$(LOCK) --constraints requirements/dev.txt pyproject.toml --extra worker --extra azure --extra tracing --output-file requirements/worker-azure.txt
 	$(LOCK) --constraints requirements/dev.txt pyproject.toml --extra flower --output-file requirements/flower.txt
 	$(LOCK) --constraints requirements/dev.txt --group build --output-file requirements/build.txt
 

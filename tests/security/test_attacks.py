@@ -93,7 +93,7 @@ def test_a_model_is_read_from_the_storage_roots_alone(gallery: Gallery, name: st
     assert code in codes
 
 
-@pytest.mark.parametrize("path", ["/root/\0/etc/passwd", "/x\0"])
+@pytest.mark.parametrize("path", ["/srv/\0/etc/passwd", "/x\0"])
 def test_a_path_with_a_nul_is_refused_with_the_whole_event(gallery: Gallery, path: str) -> None:
     folder = gallery.folder()
     assert gallery.code(folder, onnx_model(path)) == "path_forbidden"

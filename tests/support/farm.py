@@ -106,6 +106,7 @@ class Farm:
             "PACKHOUSE_RUNTIME_SOURCE": settings.runtime_source,
             "PACKHOUSE_CHECK_MODELS": settings.check_models,
             "PACKHOUSE_FAULT_DIR": str(self.faults),
+            "PACKHOUSE_LOG_FORMAT": "text",
             **self.extra,
         }
 

@@ -10,6 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from packhouse.producers.connection import connect, server_errors
+from packhouse.producers.tracing import tracing
 from packhouse.schemas.base import Digest
 from packhouse.schemas.events import RunFinished, RunRef
 from packhouse.schemas.keys import DEFAULT_NAMESPACE, FIELD, Keys
@@ -44,6 +45,7 @@ def publish(
 ) -> Receipt:
     """Put an event into the run queue, and wait up to ``durable_timeout`` seconds until it is on the server's disk.
 
+    Where the engine traces with OpenTelemetry, publishing is a span, and what becomes of the run belongs to its trace.
     With a ``signing_key`` the event is signed, for workers that ask for that; it should have been made just now.
 
     One XADD is the whole of it; any language with a Redis client can do the same::
@@ -53,7 +55,14 @@ def publish(
     Raises ``TransientError`` (``connection_failed``) where the server does not answer: whether the event arrived is
     then not known, and publishing it again is safe. ``PermanentError`` (``configuration_invalid``) where it refuses.
     """
-    wire, queue = event.to_wire(), Keys(namespace).run_queue
+    with tracing(event) as traced:
+        return _publish(traced, redis, Keys(namespace).run_queue, durable_timeout, signing_key)
+
+
+def _publish(
+    event: RunFinished, redis: Redis | str, queue: str, durable_timeout: float, signing_key: SigningKey | None
+) -> Receipt:
+    wire = event.to_wire()
     signed = {SIGNATURE_FIELD: signing_key.sign(wire, queue).encode()} if signing_key else {}
     client = connect(redis)
     with server_errors(redis), client if client is not redis else nullcontext():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from celery import Celery, signals
 from kombu import Exchange, Queue
@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 from packhouse.schemas.errors import PackhouseError
 from packhouse.schemas.keys import Keys
 from packhouse.schemas.text import visible
-from packhouse.worker import process
+from packhouse.worker import logs, process
 from packhouse.worker.health import Health, Loop
 from packhouse.worker.intake.step import Intake
 from packhouse.worker.ledger import RANK_JOB, Wake
@@ -26,6 +26,7 @@ from packhouse.worker.metrics.step import Metrics
 from packhouse.worker.packagers.registry import QUEUES, RANKING_QUEUE
 from packhouse.worker.recovery import Recovery, hand_back
 from packhouse.worker.settings import Settings, load
+from packhouse.worker.tracing import tracer
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,6 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "worker_soft_shutdown_timeout": settings.soft_shutdown_seconds,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "worker_hijack_root_logger": True,
         "enable_utc": True,
     }
 
@@ -108,6 +108,10 @@ def _configuration(settings: Settings) -> dict[str, Any]:
 def _on_worker_init(sender: str = "", **_: Any) -> None:
     process.become_worker(str(sender))
     settings = app.settings
+    try:
+        tracer(settings.traces)
+    except PackhouseError as error:
+        _end(error)
     if settings.metrics_port is not None:
         try:
             count_in(settings.run_dir, process.identity())
@@ -120,6 +124,16 @@ def _on_worker_shutdown(**_: Any) -> None:
     hand_back(process.context())
 
 
+@signals.setup_logging.connect
+def _on_setup_logging(loglevel: int | str = 0, **_: Any) -> None:
+    logs.set_up(app.settings.log_format, loglevel, process.identity().name)
+
+
+@signals.worker_process_shutdown.connect
+def _on_process_shutdown(**_: Any) -> None:
+    tracer(app.settings.traces).flush()
+
+
 signals.worker_process_init.connect(process.die_with_parent)
 
 
@@ -128,8 +142,12 @@ def _load() -> Settings:
     try:
         return load()
     except PackhouseError as error:
-        sys.stderr.write(f"error [{error.code}]: {error.message}\nfix: {error.fix}\n")
-        sys.exit(_WRONG_SETTINGS)
+        _end(error)
+
+
+def _end(error: PackhouseError) -> NoReturn:
+    sys.stderr.write(f"error [{error.code}]: {error.message}\nfix: {error.fix}\n")
+    sys.exit(_WRONG_SETTINGS)
 
 
 app = PackhouseApp(_load())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import os
 import threading
@@ -19,6 +20,7 @@ from packhouse.schemas.status import PackageProgress, PackageProgressEvent, Pack
 from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Ledger, connect
 from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.settings import Settings
+from packhouse.worker.tracing import Span
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,13 @@ class LeaseKeeper:
     """
 
     def __init__(
-        self, ledger: Ledger, lease: Lease, settings: Settings, run: RunRef, package: PackageRef | None
+        self,
+        ledger: Ledger,
+        lease: Lease,
+        settings: Settings,
+        run: RunRef,
+        package: PackageRef | None,
+        span: Span | None = None,
     ) -> None:
         self._ledger = ledger
         self._lease = lease
@@ -51,8 +59,14 @@ class LeaseKeeper:
         self._bytes_total = 0
         self._told = ("", 0)
         self._events = 0
-        self._stages = recorder().stages(package.type if package else RANK_JOB)
-        self._thread = threading.Thread(target=self._keep, name="lease-keeper", daemon=True)
+        self._stages = recorder().stages(package.type if package else RANK_JOB, span or Span())
+        self._thread = threading.Thread(
+            # What is logged there is about the same job.
+            target=contextvars.copy_context().run,
+            args=[self._keep],
+            name="lease-keeper",
+            daemon=True,
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import random
 import time
 import traceback
 import uuid
+from collections.abc import Generator
 
 from pydantic import TypeAdapter, ValidationError
 from redis.exceptions import RedisError
@@ -32,17 +34,21 @@ from packhouse.worker.intake.envelope import read_head
 from packhouse.worker.intake.reference import reference_in, resolve
 from packhouse.worker.keeper import LeaseKeeper
 from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Notebook, PlannedJob
+from packhouse.worker.logs import about
 from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.registry import packager_of, queue_of
 from packhouse.worker.ranking import rank
 from packhouse.worker.storage.blob.failures import scrub
+from packhouse.worker.tracing import Span, tracer
 
 log = logging.getLogger(__name__)
 
 _CANDIDATES = TypeAdapter[list[RankedCandidate]](list[RankedCandidate])
 _LEFT_OUT = TypeAdapter[list[LeftOut]](list[LeftOut])
 _PROBLEMS_TOLD = 100
+_HEAD = 16 * 1024
+"""Characters of an event that surely hold its names: its writer puts them in order, and data before id is rare."""
 
 
 class PackageFailed(Exception):
@@ -57,22 +63,32 @@ def run_finished(context: Context, run_key: str) -> str:
     raw = context.ledger.event(run_key)
     if raw is None:
         return "nothing to do"
+    with _told(context, lease, raw, "rank") as span:
+        return _rank(context, lease, raw, span)
+
+
+def _rank(context: Context, lease: Lease, raw: str, span: Span) -> str:
+    run_key = lease.run
     try:
         raw = _with_its_data(context, lease, raw)
         event = RunFinished.model_validate_json(raw)
     except ValidationError as error:
+        span.failed("rejected")
         return _reject(context, lease, raw, *_problems(error))
     except LeaseLost:
         return "the lease was lost"
     except PackhouseError as error:
         pause = _pause(context, lease, error) if isinstance(error, TransientError) else None
+        span.failed(error.code)
         if pause is None:
             return _reject(context, lease, raw, error.problem, [error.problem])
         context.ledger.release(lease, pause)
         recorder().retry(RANK_JOB, error.code)
         return f"will be tried again in {pause:.1f} s: {error}"
-    with LeaseKeeper(context.ledger, lease, context.settings, event.run, None):
+    with LeaseKeeper(context.ledger, lease, context.settings, event.run, None, span) as keeper:
+        keeper.stage("ranking")
         ranking = rank(event.data)
+    span.set(candidates=len(ranking.candidates))
     jobs = _jobs(event, ranking)
     state = RunState.SUCCEEDED if not event.data.packaging_config else RunState.NOTHING_TO_PACKAGE
     wakes = context.ledger.plan(
@@ -104,14 +120,21 @@ def package(context: Context, run_key: str, job_id: str) -> str:
     raw = context.ledger.event(run_key)
     if raw is None:
         return "nothing to do"
+    with _told(context, lease, raw, "package") as span:
+        return _package(context, lease, raw, span, started)
+
+
+def _package(context: Context, lease: Lease, raw: str, span: Span, started: float) -> str:
     event = RunFinished.model_validate_json(raw)
-    config = event.data.packaging_config[int(job_id)]
+    config = event.data.packaging_config[int(lease.job)]
+    span.set(type=str(config.type), name=config.name)
     poured, problem = Poured(), None
     try:
         try:
-            poured = _make(context, lease, event, config)
+            poured = _make(context, lease, event, config, span)
         except TransientError as error:
             pause = _pause(context, lease, error)
+            span.failed(error.code)
             if pause is not None:
                 context.ledger.release(lease, pause)
                 recorder().retry(config.type, error.code)
@@ -134,10 +157,24 @@ def package(context: Context, run_key: str, job_id: str) -> str:
         context.ledger.settle(lease, result.state, result.model_dump_json(exclude_none=True))
         recorder().package(config.type, result.state, seconds)
     except LeaseLost:
+        span.failed("lease_lost")
         return "the lease was lost"
     if problem:
+        span.failed(problem.code)
         raise PackageFailed(describe(problem))
     return f"{poured.path or ''} {poured.digest or ''}".strip()
+
+
+@contextlib.contextmanager
+def _told(context: Context, lease: Lease, raw: str, name: str) -> Generator[Span, None, None]:
+    """Logs and spans within are about this job."""
+    head = read_head(raw[:_HEAD].encode())
+    names = {"run": head.subject, "source": head.source, "job": lease.job, "attempt": lease.attempt}
+    traces = tracer(context.settings.traces)
+    parent = context.ledger.traceparent(lease.run) if traces.on else None
+    span_of = traces.span(name, parent, worker=context.identity.name, **names)
+    with span_of as span, about(**names, trace_id=span.trace_id):
+        yield span
 
 
 def _result(
@@ -217,9 +254,12 @@ def _reject(context: Context, lease: Lease, raw: str, problem: Problem, problems
     return f"rejected: {problem.message}"
 
 
-def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingConfig) -> Poured:
+def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingConfig, span: Span) -> Poured:
     reference = PackageRef(type=config.type, name=config.name)
-    with LeaseKeeper(context.ledger, lease, context.settings, event.run, reference) as keeper:
+    with (
+        about(package=f"{config.type} {config.name}"),
+        LeaseKeeper(context.ledger, lease, context.settings, event.run, reference, span) as keeper,
+    ):
         packager = packager_of(config.type)
         job = PackageJob(
             run=event.run,

@@ -103,6 +103,14 @@ class Settings(BaseSettings):
         description="Port on which the worker serves `/metrics` to Prometheus, 0 for any free one; none, no metrics.",
     )
     metrics_address: str = Field(default="127.0.0.1", description="Address that it serves them on.")
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto", description="Logs as text for people or as JSON for programs; auto is text on a terminal."
+    )
+    traces: Annotated[str, StringConstraints(pattern=r"^(otlp|/.+)$")] | None = Field(
+        default=None,
+        description="Where traces go: otlp (to OTEL_EXPORTER_OTLP_ENDPOINT, by HTTP), or the path of a file of JSON "
+        "lines; none, no traces. Needs the extra `tracing`.",
+    )
     azure_workspaces: Annotated[tuple[AzureMLWorkspace, ...], NoDecode] = Field(
         default=(),
         description="Azure ML workspaces that events may name, as subscription/resource_group/workspace, separated by "

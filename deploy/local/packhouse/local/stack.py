@@ -151,6 +151,8 @@ class Stack:
         self._environment = {
             # Celery's own variables would turn its settings over: this stack has a server of its own.
             **{key: value for key, value in self._environment.items() if not key.startswith("CELERY_")},
+            # A person reads these files.
+            "PACKHOUSE_LOG_FORMAT": self._environment.get("PACKHOUSE_LOG_FORMAT", "text"),
             "PACKHOUSE_ROOTS": os.pathsep.join(self._roots),
             "PACKHOUSE_PATH_MAPS": ";".join(self._maps),
         }

@@ -19,6 +19,7 @@ from packhouse.schemas.events import (
     content_digest_of,
 )
 from packhouse.worker.ledger import Arrival
+from packhouse.worker.tracing import TRACEPARENT, parent_in
 
 _HEAD = 64 * 1024
 
@@ -101,7 +102,8 @@ def read_envelope(raw: bytes, longest: int) -> Arrival:
         raise PermanentError(
             ErrorCode.EVENT_INVALID, "The event's data is nested too deeply.", fix=fix, field="data"
         ) from None
-    return Arrival(RunRef(source=fields["source"], id=fields["subject"]), fields["id"], digest, text)
+    run = RunRef(source=fields["source"], id=fields["subject"])
+    return Arrival(run, fields["id"], digest, text, parent_in(fields.get(TRACEPARENT)))
 
 
 def _name(value: object, longest: int) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from redis import Redis
@@ -17,8 +18,10 @@ from packhouse.worker.context import Context
 from packhouse.worker.intake.envelope import Head, digest_of_bytes, read_envelope, read_head
 from packhouse.worker.intake.signatures import SignatureError, Signatures
 from packhouse.worker.ledger import Answer, Arrival, DeadLetter
+from packhouse.worker.logs import about
 from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.packagers.registry import RANKING_QUEUE
+from packhouse.worker.tracing import tracer
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ class RunQueueReader:
         self._context = context
         self._stream = context.ledger.keys.run_queue
         self._consumer = context.identity.worker
+        self._tracer = tracer(context.settings.traces)
         self._signatures = Signatures(context.settings, self._stream)
 
     def join(self) -> None:
@@ -89,6 +93,13 @@ class RunQueueReader:
                 self._bury(identifier, raw, read_head(raw), error)
 
     def _open(self, entry: str, arrival: Arrival) -> None:
+        run = arrival.run
+        names = {"run": run.id, "source": run.source}
+        span_of = self._tracer.span("intake", arrival.traceparent, **names)
+        with span_of as span, about(**names, trace_id=span.trace_id):
+            self._take(entry, replace(arrival, traceparent=span.traceparent or arrival.traceparent))
+
+    def _take(self, entry: str, arrival: Arrival) -> None:
         run = arrival.run
         title = f"run {run.id[:80]} of {run.source[:80]}"
         opened = self._context.ledger.open(arrival, queue=RANKING_QUEUE, title=title)

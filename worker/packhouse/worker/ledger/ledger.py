@@ -92,7 +92,7 @@ class Ledger:
 
     def open(self, arrival: Arrival, *, queue: str, title: str) -> Opened:
         """Put a run into the ledger, unless it is there."""
-        key, names = run_key(arrival.run), _names(arrival.run)
+        key, names = run_key(arrival.run), _names(arrival.run, arrival.traceparent)
         outcome, *rest = self.call("open", key, names, arrival.digest, arrival.event_id, arrival.text, queue, title)
         if outcome == "opened":
             return Opened("opened", wake=Wake.of(rest[0]))
@@ -116,6 +116,11 @@ class Ledger:
     def event(self, run: str) -> str | None:
         """The event of an open run as it came; None where the run is over."""
         return cast("str | None", self.redis.hget(f"{self.keys.prefix}run:{run}", "event"))
+
+    def traceparent(self, run: str) -> str | None:
+        """The trace that a run belongs to."""
+        names = cast("str | None", self.redis.hget(f"{self.keys.prefix}run:{run}", "names"))
+        return json.loads(f"{{{names}}}").get("traceparent") if names else None
 
     def digest(self, run: str) -> str:
         """The content digest of a run."""
@@ -222,8 +227,10 @@ def _assemble(common: str, script: str) -> str:
     return f"{common}\n{script}"
 
 
-def _names(run: RunRef) -> str:
-    return canonical_json({"source": run.source, "subject": run.id}).decode("utf-8", "replace")[1:-1]
+def _names(run: RunRef, traceparent: str | None = None) -> str:
+    """What all events of a run have in common."""
+    names = {"source": run.source, "subject": run.id} | ({"traceparent": traceparent} if traceparent else {})
+    return canonical_json(names).decode("utf-8", "replace")[1:-1]
 
 
 def _subject(names: str) -> str:

@@ -41,6 +41,8 @@ class Arrival:
     """Content digest."""
     text: str
     """The event as it came."""
+    traceparent: str | None = None
+    """The trace that the run belongs to, as W3C Trace Context has it."""
 
 
 @dataclass(frozen=True)

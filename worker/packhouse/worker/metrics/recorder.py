@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from packhouse.worker.identity import Identity, is_alive
+from packhouse.worker.tracing import Span
 from packhouse.worker.vitals import make_run_dir, run_dir
 
 _SUFFIX: Final = ".metrics"
@@ -40,9 +41,9 @@ class Recorder:
     def cache(self, cache: str, *, hit: bool) -> None:
         """Something was asked of a cache."""
 
-    def stages(self, kind: str) -> Stages:
-        """A watch over the stages of one package."""
-        return Stages(self, kind)
+    def stages(self, kind: str, span: Span) -> Stages:
+        """A watch over the stages of one package, each a part of the span."""
+        return Stages(self, kind, span)
 
     def stage(self, kind: str, stage: str, seconds: float, done: int) -> None:
         """A stage has ended, with so many bytes done."""
@@ -59,8 +60,10 @@ class Recorder:
 class Stages:
     """The stages of one package, one after the other."""
 
-    def __init__(self, recorder: Recorder, kind: str) -> None:
+    def __init__(self, recorder: Recorder, kind: str, span: Span) -> None:
         self._recorder = recorder
+        self._span = span
+        self._part = contextlib.ExitStack()
         self._kind = kind
         self._stage = ""
         self._began = time.monotonic()
@@ -70,6 +73,7 @@ class Stages:
         """The last stage has ended and another begins."""
         self.end()
         self._stage, self._began, self._bytes = stage, time.monotonic(), 0
+        self._part.enter_context(self._span.part(stage))
 
     def advance(self, count: int) -> None:
         """So many bytes more are done."""
@@ -79,6 +83,7 @@ class Stages:
         """The last stage has ended."""
         if self._stage:
             self._recorder.stage(self._kind, self._stage, time.monotonic() - self._began, self._bytes)
+            self._part.close()
         self._stage = ""
 
 
