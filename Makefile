@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# Processes that share the tests among them.
+JOBS ?= 2
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
@@ -39,11 +41,11 @@ lint: setup ## Style, types, architecture, and what must not be in a file
 
 test: lint ## What a change has to pass: lint, and every test of less than a minute
 	.ci/need unzip=unzip node=nodejs npm=npm
-	$(PYTEST) -m "not full"
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not full"
 
 test-full: setup ## The tests that take minutes or gigabytes
 	.ci/need debootstrap=debootstrap kubectl=kubernetes-client promtool=prometheus nginx=nginx-light redis-server=redis-server openssl=openssl unzip=unzip node=nodejs npm=npm g++=g++ cmake=cmake chromium=chromium
-	$(PYTEST) -m full
+	$(PYTEST) -n $(JOBS) --dist loadfile -m full
 
 image-check: setup ## The container image: lint it, run its steps in a Debian, and a worker in what comes of them
 	.ci/need debootstrap=debootstrap

@@ -133,7 +133,9 @@ local function settle(run, job, token, outcome, result)
   close_job(run, job, token)
   redis.call('HSET', job_of(run, job), 'result', result)
   emit(event(run, job .. '/' .. outcome, 'packhouse.package.' .. outcome, result, now()))
-  count('packages:' .. cjson.decode(redis.call('HGET', job_of(run, job), 'package')).type .. ':' .. outcome)
+  -- Counting must not be what a result is lost by: a script that fails half-way has written the half before.
+  local kind = cjson.decode(redis.call('HGET', job_of(run, job), 'package')).type or 'unknown'
+  count('packages:' .. kind .. ':' .. outcome)
   local key = run_of(run)
   redis.call('HINCRBY', key, outcome, 1)
   if redis.call('HINCRBY', key, 'open_jobs', -1) == 0 then complete(run) end
