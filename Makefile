@@ -55,8 +55,8 @@ faults: setup ## Processes killed at the worst moments, over and over
 	.ci/need unzip=unzip node=nodejs npm=npm
 	$(PYTEST) -m "" tests/faults
 
-bench: setup ## How long it takes and how much memory
-	$(PYTEST) -m "" -s -o python_files="bench_*.py" tests/bench
+bench: setup ## Time, memory and bytes beside cp, Olive and others: tests/bench/README.md
+	cd tests && ../$(BIN)/python -m bench
 
 schemas: setup ## Write what follows from the code: schemas/json, the tables in README
 	$(BIN)/python -m packhouse.schemas.export schemas/json
