@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import subprocess
-import sys
-import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -18,6 +15,7 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 from support.acl import FOLDER, GuardedServer
 from support.farm import Farm, RunMaker, quick, wait_for
+from support.flower import LOGIN, Flower, status_of
 
 from packhouse.local.server import server_program
 from packhouse.producers import StatusFeed, publish
@@ -26,8 +24,6 @@ from packhouse.schemas.keys import DEFAULT_NAMESPACE, Keys
 from packhouse.worker.packagers.registry import QUEUES
 
 KEYS = Keys()
-FLOWER_CONFIG = FOLDER.parent / "flower" / "flowerconfig.py"
-LOGIN = "Basic " + base64.b64encode(b"operator:a long password").decode()
 COLUMNS = "&search%5Bvalue%5D=&order%5B0%5D%5Bcolumn%5D=0&order%5B0%5D%5Bdir%5D=asc&columns%5B0%5D%5Bdata%5D=name"
 
 
@@ -175,34 +171,21 @@ def test_flower_shows_tasks_and_workers_and_can_send_nothing_to_be_done(
     server: GuardedServer, farm: Farm, make_run: RunMaker, tmp_path: Path
 ) -> None:
     farm.start()
-    port = free_port()
-    (tmp_path / "basic-auth").write_text("operator:a long password\n")
-    environment = farm.environment() | {
-        "PACKHOUSE_REDIS_URL": server.url("flower"),
-        "FLOWER_BASIC_AUTH_FILE": str(tmp_path / "basic-auth"),
-        "FLOWER_DB": str(tmp_path / "flower-db"),
-    }
-    log = tmp_path / "flower.log"
-    command = [sys.executable, "-m", "celery", "-A", "packhouse.worker.app", "flower", f"--conf={FLOWER_CONFIG}"]
-    with log.open("wb") as out:
-        flower = subprocess.Popen(
-            [*command, f"--port={port}", "--address=127.0.0.1"], env=environment, stdout=out, stderr=out, cwd=tmp_path
-        )
+    flower = Flower(tmp_path, farm.environment() | {"PACKHOUSE_REDIS_URL": server.url("flower")})
     try:
-        wait_for(lambda: status_of(f"http://127.0.0.1:{port}/") == 401, what="Flower to ask for a password")
-        wait_for(lambda: "w1@test" in page(port, "/workers"), what=f"the worker in Flower: {log}")
+        flower.start()
+        wait_for(lambda: "w1@test" in page(flower, "/workers"), what=f"the worker in Flower: {flower.log}")
         event = make_run(f"run-{uuid.uuid4().hex}")
         publish(event, server.url("engine"))
         farm.wait_final(event)
-        wait_for(lambda: "packhouse.package" in page(port, "/tasks/datatable?draw=1&start=0&length=10" + COLUMNS),
+        wait_for(lambda: "packhouse.package" in page(flower, "/tasks/datatable?draw=1&start=0&length=10" + COLUMNS),
                  what="the tasks in Flower")  # fmt: skip
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/worker/shutdown/w1@test", method="POST")
+        request = urllib.request.Request(f"{flower.url}/api/worker/shutdown/w1@test", method="POST")
         assert status_of(request, password=True) == 403
         assert farm.workers[0].process.poll() is None
-        assert "no permission" not in log.read_text().lower(), log.read_text()
+        assert "no permission" not in flower.log.read_text().lower(), flower.log.read_text()
     finally:
-        flower.terminate()
-        flower.wait(30)
+        flower.stop()
     for command in (
         ("LPUSH", f"{KEYS.prefix}celery:ranking", "{}"),
         ("HGETALL", f"{KEYS.prefix}run:x"),
@@ -214,22 +197,7 @@ def test_flower_shows_tasks_and_workers_and_can_send_nothing_to_be_done(
         assert refused(server, "flower", *command)
 
 
-def status_of(request: str | urllib.request.Request, *, password: bool = False) -> int:
-    if isinstance(request, str):
-        request = urllib.request.Request(request)
-    if password:
-        request.add_header("Authorization", LOGIN)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code
-    except OSError:
-        return 0
-
-
-def page(port: int, path: str) -> str:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": LOGIN})
+def page(flower: Flower, path: str) -> str:
+    request = urllib.request.Request(f"{flower.url}{path}", headers={"Authorization": LOGIN})
     with urllib.request.urlopen(request, timeout=10) as answer:
         return answer.read().decode()

@@ -47,7 +47,7 @@ def test_a_defect_fails_its_package_and_tells_no_signature(
     arrival = Arrival(event.run, event.id, event.content_digest, event.to_wire().decode())
     ledger.open(arrival, queue="ranking", title="t")
     service.run_finished(context, run_key(event.run))
-    with pytest.raises(service.PackageFailed):
+    with pytest.raises(service.JobFailed):
         service.package(context, run_key(event.run), "0")
     final = STATUS_EVENT.validate_json(str(redis.get(ledger.keys.final(event.run))))
     redis.close()

@@ -29,6 +29,7 @@ from packhouse.schemas.events import RunFinished
 from packhouse.schemas.packaging import PackagingConfig
 from packhouse.schemas.ranking import LeftOut, RankedCandidate, Ranking
 from packhouse.schemas.status import Accepted, PackageRef, PackageResult, PackageState, Rejected, RunState
+from packhouse.schemas.text import visible
 from packhouse.worker.context import Context
 from packhouse.worker.intake.envelope import read_head
 from packhouse.worker.intake.reference import reference_in, resolve
@@ -51,12 +52,26 @@ _HEAD = 16 * 1024
 """Characters of an event that surely hold its names: its writer puts them in order, and data before id is rare."""
 
 
-class PackageFailed(Exception):
-    """A package has been settled as failed: raised so that its task shows as failed too."""
+class JobFailed(Exception):
+    """A job has been settled as failed, or its run as rejected: raised so that its task shows as failed too."""
+
+    def __init__(self, problem: Problem) -> None:
+        # Celery pickles it, and sends its repr about.
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return visible(describe(self.problem))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {self}"
 
 
 def run_finished(context: Context, run_key: str) -> str:
-    """Validate and rank a run and start its packages. Returns what came of it, for the log."""
+    """Validate and rank a run and start its packages. Returns what came of it, for the log.
+
+    Raises ``JobFailed`` after a run has been rejected.
+    """
     lease = _lease(context, run_key, RANK_JOB)
     if lease is None:
         return "nothing to do"
@@ -68,23 +83,29 @@ def run_finished(context: Context, run_key: str) -> str:
 
 
 def _rank(context: Context, lease: Lease, raw: str, span: Span) -> str:
-    run_key = lease.run
     try:
         raw = _with_its_data(context, lease, raw)
         event = RunFinished.model_validate_json(raw)
     except ValidationError as error:
         span.failed("rejected")
-        return _reject(context, lease, raw, *_problems(error))
+        problem, problems = _problems(error)
     except LeaseLost:
         return "the lease was lost"
     except PackhouseError as error:
         pause = _pause(context, lease, error) if isinstance(error, TransientError) else None
         span.failed(error.code)
-        if pause is None:
-            return _reject(context, lease, raw, error.problem, [error.problem])
-        context.ledger.release(lease, pause)
-        recorder().retry(RANK_JOB, error.code)
-        return f"will be tried again in {pause:.1f} s: {error}"
+        if pause is not None:
+            context.ledger.release(lease, pause)
+            recorder().retry(RANK_JOB, error.code)
+            return f"will be tried again in {pause:.1f} s: {error}"
+        problem, problems = error.problem, [error.problem]
+    else:
+        return _planned(context, lease, event, span)
+    _reject(context, lease, raw, problem, problems)
+    raise JobFailed(problem)
+
+
+def _planned(context: Context, lease: Lease, event: RunFinished, span: Span) -> str:
     with LeaseKeeper(context.ledger, lease, context.settings, event.run, None, span) as keeper:
         keeper.stage("ranking")
         ranking = rank(event.data)
@@ -94,7 +115,7 @@ def _rank(context: Context, lease: Lease, raw: str, span: Span) -> str:
     wakes = context.ledger.plan(
         lease,
         accepted=Accepted(
-            content_digest=context.ledger.digest(run_key),
+            content_digest=context.ledger.digest(lease.run),
             packages=[PackageRef(type=config.type, name=config.name) for config in event.data.packaging_config],
             ranking=ranking,
         ).model_dump_json(exclude_none=True),
@@ -105,13 +126,13 @@ def _rank(context: Context, lease: Lease, raw: str, span: Span) -> str:
     )
     for wake in wakes:
         context.wake(wake)
-    return f"{len(ranking.candidates)} candidates, {len(jobs)} packages"
+    return f"candidates: {len(ranking.candidates)}, packages: {len(jobs)}"
 
 
 def package(context: Context, run_key: str, job_id: str) -> str:
     """Make one package of a run and record how it ended. Returns what came of it, for the log.
 
-    Raises ``PackageFailed`` after a package has been settled as failed.
+    Raises ``JobFailed`` after a package has been settled as failed.
     """
     started = time.monotonic()
     lease = _lease(context, run_key, job_id)
@@ -161,7 +182,7 @@ def _package(context: Context, lease: Lease, raw: str, span: Span, started: floa
         return "the lease was lost"
     if problem:
         span.failed(problem.code)
-        raise PackageFailed(describe(problem))
+        raise JobFailed(problem)
     return f"{poured.path or ''} {poured.digest or ''}".strip()
 
 
@@ -243,7 +264,7 @@ def _problems(error: ValidationError) -> tuple[Problem, list[Problem]]:
     return problem, problems
 
 
-def _reject(context: Context, lease: Lease, raw: str, problem: Problem, problems: list[Problem]) -> str:
+def _reject(context: Context, lease: Lease, raw: str, problem: Problem, problems: list[Problem]) -> None:
     rejected = Rejected(
         content_digest=context.ledger.digest(lease.run),
         event_id=read_head(raw.encode()).id,
@@ -251,7 +272,6 @@ def _reject(context: Context, lease: Lease, raw: str, problem: Problem, problems
         problems=problems,
     )
     context.ledger.reject(lease, rejected=rejected.model_dump_json(exclude_none=True), reason=problem.message)
-    return f"rejected: {problem.message}"
 
 
 def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingConfig, span: Span) -> Poured:
@@ -308,4 +328,4 @@ def _pause(context: Context, lease: Lease, error: TransientError) -> float | Non
     return pause
 
 
-__all__ = ["PackageFailed", "package", "run_finished"]
+__all__ = ["JobFailed", "package", "run_finished"]

@@ -259,9 +259,8 @@ class Stack:
         port = self.folder.port("PACKHOUSE_FLOWER_URL")
         self.flower_url = f"http://127.0.0.1:{port}"
         command = [
-            *_celery(), "flower", "--address=127.0.0.1", f"--port={port}", "--persistent=True", "--read_only=True",
-            f"--db={self.folder.flower / 'flower'}", "--state_save_interval=10000", "--max_tasks=10000",
-            "--tasks_columns=name,args,state,result,received,runtime,worker",
+            *_celery(), "flower", f"--conf={Path(__file__).with_name('flowerconfig.py')}", "--address=127.0.0.1",
+            f"--port={port}", f"--db={self.folder.flower / 'flower'}",
         ]  # fmt: skip
         flower = self._child("flower", command, self.folder.flower)
         self._launch(flower)
