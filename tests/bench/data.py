@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from onnx import TensorProto
 
 MIB = 1 << 20
 BLOCK = 16 * MIB
@@ -38,3 +40,30 @@ def _filled(path: Path, mib: int, seed: int, block: Callable[[np.random.Generato
         file.flush()
         os.fsync(file.fileno())
     return path
+
+
+def onnx_models(folder: Path, count: int, mib: int, weights: Callable[[Path, int, int], Path] = float32) -> list[Path]:
+    """So many ONNX models of so many MiB each, their weights inside."""
+    models: list[Path] = []
+    for number in range(count):
+        raw = weights(folder / f"{number}.bin", mib, number)
+        tensor = TensorProto(name="w", data_type=TensorProto.UINT8, dims=[mib * MIB]).SerializeToString()
+        tensor += b"\x4a" + _varint(mib * MIB)
+        graph = b"\x2a" + _varint(len(tensor) + mib * MIB) + tensor
+        model = folder / f"{number}.onnx"
+        with model.open("wb") as out, raw.open("rb") as source:
+            out.write(b"\x08\x08\x3a" + _varint(len(graph) + mib * MIB) + graph)
+            shutil.copyfileobj(source, out, MIB)
+            out.flush()
+            os.fsync(out.fileno())
+        raw.unlink()
+        models.append(model)
+    return models
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
