@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import psutil
+from redis import Redis
 
 from packhouse.schemas import STATUS_EVENT, CompletedEvent, FinishedRun, RejectedEvent, RunFinished
 from packhouse.worker.ledger import Ledger, connect
@@ -55,6 +56,14 @@ class Worker:
     process: subprocess.Popen[bytes]
     log: Path
     name: str
+    wrapped: bool = False
+    """Whether ``process`` only waits for the worker, which it has entered namespaces for."""
+
+    @property
+    def main(self) -> psutil.Process:
+        """The worker's main process."""
+        process = psutil.Process(self.process.pid)
+        return process.children()[0] if self.wrapped else process
 
     @property
     def pool(self) -> list[psutil.Process]:
@@ -70,7 +79,7 @@ class Worker:
 
     def stop(self, seconds: float = 60) -> int:
         """SIGTERM, as an orchestrator stops it; returns the exit status."""
-        self.process.terminate()
+        self.main.terminate()
         return self.process.wait(seconds)
 
 
@@ -85,9 +94,15 @@ class Farm:
     """Environment of the workers over what follows from the settings."""
     prefix: list[str] = field(default_factory=list)
     """Words before the command of every worker, to run it under something."""
+    site: str = "test"
+    """Second part of the workers' names."""
+    wrapped: bool = False
+    """Whether the prefix stays in front of a worker as a process of its own."""
+    client: Redis | None = None
+    """Instead of one for the settings' address, where that is not the test's way to the server."""
 
     def __post_init__(self) -> None:
-        self.redis = connect(self.settings.redis_url, patient=False)
+        self.redis = self.client or connect(self.settings.redis_url, patient=False)
         self.ledger = Ledger(self.redis, self.settings)
         self.keys = self.ledger.keys
         self.faults = self.folder / "faults"
@@ -114,7 +129,7 @@ class Farm:
         """Start workers and wait until each has signed on."""
         fresh: list[Worker] = []
         for _ in range(count):
-            name = f"w{len(self.workers) + 1}@test"
+            name = f"w{len(self.workers) + 1}@{self.site}"
             log = self.folder / f"{name}.log"
             command = [
                 *self.prefix,
@@ -130,7 +145,7 @@ class Farm:
             command += ["-c", str(concurrency), "-n", name, "-l", "INFO", "--without-mingle", "--without-gossip"]
             with log.open("wb") as out:
                 process = subprocess.Popen(command, stdout=out, stderr=out, env=self.environment(), cwd=self.folder)
-            worker = Worker(process, log, name)
+            worker = Worker(process, log, name, wrapped=self.wrapped)
             self.workers.append(worker)
             fresh.append(worker)
         if ready:
@@ -154,7 +169,9 @@ class Farm:
         return [int(file.name.rpartition(".")[2]) for file in self.faults.glob(f"{point}.reached.*")]
 
     def wait_reached(self, point: str, *, besides: tuple[int, ...] = ()) -> int:
-        return wait_for(lambda: [pid for pid in self.reached(point) if pid not in besides], what=point)[0]
+        return wait_for(
+            lambda: [pid for pid in self.reached(point) if pid not in besides], what=f"{point}\n{self.logs()[-4000:]}"
+        )[0]
 
     def logs(self) -> str:
         return "\n".join(worker.log.read_text("utf-8", "replace") for worker in self.workers)

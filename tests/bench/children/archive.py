@@ -1,6 +1,7 @@
 """One way of making an archive: ``archive.py WAY TARGET FILE...``. Runs in whatever environment has what it needs."""
 
-# pyright: reportMissingImports=false -- in an environment of its own only
+# What is imported is in an environment of its own only.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

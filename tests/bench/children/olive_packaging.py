@@ -1,6 +1,7 @@
 """Olive's own packaging of a finished search: ``olive_packaging.py FOLDER NAME MODEL...`` makes ``FOLDER/NAME.zip``."""
 
-# pyright: reportMissingImports=false -- in an environment of its own only
+# What is imported is in an environment of its own only.
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 
