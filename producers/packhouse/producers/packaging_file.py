@@ -29,13 +29,18 @@ def read_packaging_configs(path: str | os.PathLike[str]) -> list[PackagingConfig
         raise _invalid(path, "", f"cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise _invalid(path, "", f"is no JSON: {error}") from error
+    return as_packaging_configs(value, str(path))
+
+
+def as_packaging_configs(value: Any, where: str) -> list[PackagingConfig]:
+    """The packaging configs in a value, as in the JSON of such a file. ``where`` is named in what it raises."""
     config, field = _packaging_part(value)
     if config is None:
-        raise _invalid(path, "", "holds no packaging config")
+        raise _invalid(where, "", "holds no packaging config")
     try:
         return PACKAGING_CONFIGS.validate_python(config)
     except ValidationError as error:
-        raise invalid(ErrorCode.PACKAGING_CONFIG_INVALID, str(path), explain(error, within=field), fix=_FIX) from None
+        raise invalid(ErrorCode.PACKAGING_CONFIG_INVALID, where, explain(error, within=field), fix=_FIX) from None
 
 
 def _packaging_part(value: Any) -> tuple[Any, str]:

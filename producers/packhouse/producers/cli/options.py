@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -112,8 +111,3 @@ def stack_options(command: _Command) -> _Command:
     ):
         command = option(command)
     return command
-
-
-def default_source() -> str:
-    """The source of events published from this machine, if no other is given."""
-    return f"urn:packhouse:host:{socket.gethostname()}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +14,12 @@ from packhouse.producers.cli.options import (
     PathRuleType,
     RuntimeType,
     StageType,
-    default_source,
     reading_options,
     stack_options,
 )
 from packhouse.producers.cli.say import say, say_json
 from packhouse.schemas.accelerator import Accelerator
-from packhouse.schemas.errors import ErrorCode, PermanentError, explain
-from packhouse.schemas.events import FinishedRun, Package, RunFinished
+from packhouse.schemas.events import FinishedRun, Package
 from packhouse.schemas.paths import PathMap, PathRule
 
 if TYPE_CHECKING:
@@ -103,6 +100,7 @@ def publish(  # noqa: PLR0913 - one parameter an option
     """
     from packhouse.producers.config import find_signing_key, find_stack
     from packhouse.producers.feed import StatusFeed
+    from packhouse.producers.naming import new_event
     from packhouse.producers.olive.output import read_output_dir
     from packhouse.producers.packaging_file import read_packaging_configs
     from packhouse.producers.publishing import publish as put_into_queue
@@ -119,7 +117,7 @@ def publish(  # noqa: PLR0913 - one parameter an option
         runtime_packages=joined(detect() if detect_runtimes else [], runtimes),
         engine_version=olive_version() if detect_runtimes else None,
     )
-    event = _event(_placed(run, PathMap(rules), stage_to), source or default_source(), run_id, again=again)
+    event = new_event(_placed(run, PathMap(rules), stage_to), source, run_id, again=again)
     with StatusFeed(stack.redis_url, stack.namespace) as feed:
         earlier = feed.final(event.run)
         receipt = put_into_queue(event, stack.redis_url, namespace=stack.namespace, signing_key=find_signing_key())
@@ -166,23 +164,6 @@ def _staged(run: FinishedRun, target: Path | str) -> FinishedRun:
         from packhouse.producers.staging import stage
 
         return stage(run, target, progress=advance)
-
-
-def _event(run: FinishedRun, source: str, run_id: str | None, *, again: bool) -> RunFinished:
-    from pydantic import ValidationError
-
-    try:
-        draft = RunFinished.of(run, source=source, run_id=run_id or "run")
-    except ValidationError as error:
-        field, sentence = explain(error)[0]
-        raise PermanentError(
-            ErrorCode.EVENT_INVALID,
-            f"{field}: {sentence}",
-            fix="Change the option that this field comes from (subject is --run-id).",
-            field=field,
-        ) from None
-    name = run_id or f"run-{draft.content_digest.removeprefix('sha256:')[:12]}"
-    return draft.model_copy(update={"subject": f"{name}-{secrets.token_hex(3)}" if again else name})
 
 
 def _wait(feed: StatusFeed, receipt: Receipt, timeout: float | None) -> FinalEvent:

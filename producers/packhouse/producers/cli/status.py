@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from packhouse.producers.cli import exits
-from packhouse.producers.cli.options import default_source, stack_options
+from packhouse.producers.cli.options import stack_options
 from packhouse.producers.cli.say import say, say_json
+from packhouse.producers.naming import default_source
 from packhouse.schemas.events import RunRef
 from packhouse.schemas.status import (
     AcceptedEvent,
