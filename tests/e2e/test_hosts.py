@@ -169,6 +169,9 @@ def test_a_host_cut_off_in_mid_package_loses_it_to_another_and_comes_back_withou
         cluster.wait_finals(1, 2)
     made = cluster.assert_each_ended_well_once(1, 2)
     assert made == {whole.name: 2, cut.name: 2}
+    # Neither host took a process of the other for one of its own that had died.
+    records = [cluster.counted(1, letter) for letter in LETTERS]
+    assert sorted(records) == [["1", "0", "0"], ["2", "0", "1"]]
     assert digest_of(package) == digest
 
 

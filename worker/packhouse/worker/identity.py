@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import socket
@@ -60,9 +59,25 @@ def _start_time(pid: int) -> str:
 
 
 def place() -> str:
-    """Host, boot and process-id namespace: within these, a process id says which process."""
-    parts = [socket.gethostname()]
-    with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip())
-        parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    """Within a place, a process id and a start time say which process: host, boot, user and namespaces are the same.
+
+    Where that cannot be told, every worker is in a place of its own: what it loses, others find by the end of its lease.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        # Start times are told by the clock of the time namespace; of other users' processes, nothing may be shown.
+        spaces = [_namespace(name) for name in ("pid", "time", "user")]
+        seen_as = Path("/proc/self").readlink().name
+    except OSError:
+        return uuid.uuid4().hex[:16]
+    if seen_as != str(os.getpid()):
+        # The processes that are seen are those of another namespace, under ids that mean others here.
+        return uuid.uuid4().hex[:16]
+    parts = [socket.gethostname(), boot, str(os.getuid()), *spaces]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _namespace(name: str) -> str:
+    """Number of a namespace of this process; empty where the kernel has none of that kind."""
+    path = Path(f"/proc/self/ns/{name}")
+    return str(path.stat().st_ino) if path.exists() else ""

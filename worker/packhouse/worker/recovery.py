@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from typing import Any
+from typing import Any, Final
 
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -18,9 +18,13 @@ from packhouse.worker.context import Context
 from packhouse.worker.identity import is_alive
 from packhouse.worker.ledger import Ledger, connect
 from packhouse.worker.packagers.registry import QUEUES
+from packhouse.worker.settings import Settings
 from packhouse.worker.step import ThreadStep
 
 log = logging.getLogger(__name__)
+
+_OF_A_LEASE: Final = 0.6
+"""A lease at work is renewed each fifth of its time, or somewhat later: so much of it is surely left."""
 
 
 def recover_here(context: Context, ledger: Ledger) -> int:
@@ -57,6 +61,15 @@ def hand_back(context: Context) -> int:
     return count
 
 
+def _beat_seconds(settings: Settings) -> float:
+    """How long a worker is taken to live after its last beat: shorter than a lease after its last renewal.
+
+    So when a lease of a host that was cut off runs out, its worker is known to be lost, and no crash is counted.
+    """
+    longest = _OF_A_LEASE * settings.lease_seconds
+    return max(2 * settings.sweep_seconds, min(max(5.0, 4 * settings.sweep_seconds), longest))
+
+
 def _end_after_grace() -> None:
     """Let running packages finish, hand back what does not, and end the worker.
 
@@ -89,7 +102,7 @@ class Recovery(ThreadStep):
             pause = settings.sweep_seconds
             self.turn()
             try:
-                ledger.beat(context.identity, max(5.0, 4 * settings.sweep_seconds))
+                ledger.beat(context.identity, _beat_seconds(settings))
                 healthy_since = healthy_since or time.monotonic()
                 recover_here(context, ledger)
                 if ledger.take_sweep(settings.sweep_seconds * 0.9):
