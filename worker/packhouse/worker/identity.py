@@ -61,7 +61,7 @@ def _start_time(pid: int) -> str:
 def place() -> str:
     """Within a place, a process id and a start time say which process: host, boot, user and namespaces are the same.
 
-    Where that cannot be told, every worker is in a place of its own: what it loses, others find by the end of its lease.
+    Where that cannot be told, every worker has a place of its own: what it loses, others find by the end of its lease.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
