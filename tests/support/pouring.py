@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from packhouse.schemas.events import FinishedRun, RunRef
+from packhouse.schemas.cloudevent import RunRef
+from packhouse.schemas.events import FinishedRun
 from packhouse.schemas.packaging import PackagingConfig
 from packhouse.schemas.paths import PathMap
 from packhouse.worker.azure.access import Azure

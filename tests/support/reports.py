@@ -11,7 +11,8 @@ from typing import Any
 
 from packhouse.producers.olive import read_output_dir
 from packhouse.schemas.checks import CheckState, ModelCheck, Verdict
-from packhouse.schemas.events import FinishedRun, RunRef
+from packhouse.schemas.cloudevent import RunRef
+from packhouse.schemas.events import FinishedRun
 from packhouse.schemas.files import Unavailable
 from packhouse.schemas.footprint import ModelConfig
 from packhouse.worker.models.source import ModelSource, OnnxMain, SourceFile, SourceKind

@@ -12,8 +12,8 @@ from redis import Redis
 from packhouse.producers.connection import PASSING, connect, server_errors, shown
 from packhouse.producers.group import StatusGroup
 from packhouse.producers.streams import AnyStatus, Seen, is_about, is_ours, read_event, read_final, text
+from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.errors import ErrorCode, TransientError
-from packhouse.schemas.events import RunRef
 from packhouse.schemas.keys import DEFAULT_NAMESPACE, Keys
 from packhouse.schemas.status import CompletedEvent, FinalEvent, RejectedEvent
 

@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 from packhouse.producers.connection import connect, server_errors
 from packhouse.producers.tracing import tracing
 from packhouse.schemas.base import Digest
-from packhouse.schemas.events import RunFinished, RunRef
+from packhouse.schemas.cloudevent import RunRef
+from packhouse.schemas.events import RunFinished
 from packhouse.schemas.keys import DEFAULT_NAMESPACE, FIELD, Keys
 from packhouse.schemas.signing import SIGNATURE_FIELD, SigningKey
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.errors import ErrorCode
-from packhouse.schemas.events import RunRef
 from packhouse.schemas.keys import FIELD
 from packhouse.schemas.status import (
     STATUS_EVENT,

@@ -2,8 +2,9 @@
 
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.base import Document, canonical_json, content_digest
+from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError, Problem, TransientError
-from packhouse.schemas.events import AzureMLWorkspace, Engine, FinishedRun, Package, RunFinished, RunRef
+from packhouse.schemas.events import AzureMLWorkspace, Engine, FinishedRun, Package, RunFinished
 from packhouse.schemas.footprint import Footprint, Metric, ModelConfig, Node
 from packhouse.schemas.keys import Keys, run_key
 from packhouse.schemas.packaging import PACKAGING_CONFIGS, PackagingConfig, PackagingOptions, PackagingType

@@ -1,82 +1,25 @@
-"""What an engine sends: ``RunFinished``, a CloudEvent 1.0 in the JSON format.
-
-Source of the envelope: the CloudEvents specification 1.0.2 and its JSON event format.
-"""
+"""What an engine sends: ``RunFinished``."""
 
 from __future__ import annotations
 
-import re
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    ConfigDict,
     Field,
-    JsonValue,
     StringConstraints,
-    WithJsonSchema,
     field_validator,
 )
 from pydantic_core import from_json
 
 from packhouse.schemas.base import AbsolutePath, Digest, Directory, Document, Text, canonical_json, content_digest
+from packhouse.schemas.cloudevent import CloudEvent
 from packhouse.schemas.footprint import Footprint
 from packhouse.schemas.packaging import PackagingConfigs
 
 RUN_FINISHED: Final = "packhouse.run.finished"
 RUN_FINISHED_SCHEMA: Final = "urn:packhouse:run-finished:1"
-
-_EXTENSION = r"^[a-z0-9]{1,20}$"
-
-
-def _extension(name: str) -> str:
-    if not re.match(_EXTENSION, name):
-        raise ValueError(
-            f"{name[:40]!r} is neither an attribute of this event nor the name of a CloudEvents extension "
-            "(lower-case letters and digits, at most 20)"
-        )
-    return name
-
-
-ExtensionName = Annotated[str, AfterValidator(_extension), WithJsonSchema({"type": "string", "pattern": _EXTENSION})]
-"""Name of an extension attribute: up to 20 lower-case letters and digits, as CloudEvents has them."""
-
-RunId = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
-"""A run's id: up to 256 characters without control characters."""
-
-
-class CloudEvent(Document):
-    """The envelope that events in both directions share. ``source`` and ``subject`` together name a run."""
-
-    model_config = ConfigDict(extra="allow")
-
-    __pydantic_extra__: dict[ExtensionName, JsonValue] = Field(init=False)
-
-    specversion: Literal["1.0"] = "1.0"
-    id: Text
-    source: Text
-    type: Text
-    subject: RunId
-    time: AwareDatetime | None = None
-    datacontenttype: Literal["application/json"] = "application/json"
-
-    @property
-    def run(self) -> RunRef:
-        """The run that the event is about."""
-        return RunRef(source=self.source, id=self.subject)
-
-
-class RunRef(Document):
-    """A run's full name: who ran it, and the id it has there."""
-
-    source: Text
-    id: RunId
-
-    def __str__(self) -> str:
-        return f"{self.id} of {self.source}"
 
 
 class Package(Document):

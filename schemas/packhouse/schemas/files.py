@@ -13,7 +13,8 @@ from pydantic import ConfigDict, Field, JsonValue, RootModel
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.base import Digest, Document
 from packhouse.schemas.checks import ModelCheck
-from packhouse.schemas.events import Package, RunRef
+from packhouse.schemas.cloudevent import RunRef
+from packhouse.schemas.events import Package
 from packhouse.schemas.footprint import Metrics, ModelConfig
 from packhouse.schemas.ranking import LeftOut
 

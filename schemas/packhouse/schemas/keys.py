@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from packhouse.schemas.events import RunRef
+from packhouse.schemas.cloudevent import RunRef
 
 FIELD: Final = "event"
 """The one field of every stream entry: the CloudEvent as JSON."""

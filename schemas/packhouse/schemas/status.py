@@ -12,8 +12,8 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 
 from packhouse.schemas.base import Digest, Document
 from packhouse.schemas.checks import ModelCheck
+from packhouse.schemas.cloudevent import CloudEvent
 from packhouse.schemas.errors import Problem
-from packhouse.schemas.events import CloudEvent
 from packhouse.schemas.packaging import PackagingType
 from packhouse.schemas.ranking import LeftOut, RankedCandidate, Ranking
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from packhouse.schemas.events import RunRef
+from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.files import Manifest, ManifestEngine
 from packhouse.worker.package.manifest import Sized, manifest_bytes, package_digest
 from packhouse.worker.packagers.destination import look_at_replaced, real_path

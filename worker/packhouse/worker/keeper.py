@@ -14,7 +14,7 @@ from typing import Final, Self
 from redis import Redis
 from redis.exceptions import RedisError
 
-from packhouse.schemas.events import RunRef
+from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.keys import FIELD
 from packhouse.schemas.status import PackageProgress, PackageProgressEvent, PackageRef
 from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Ledger, connect

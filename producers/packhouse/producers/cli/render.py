@@ -11,8 +11,8 @@ from rich.text import Text
 
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.checks import CheckState
+from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.errors import Problem
-from packhouse.schemas.events import RunRef
 from packhouse.schemas.footprint import Metrics
 from packhouse.schemas.ranking import LeftOut, RankedCandidate
 from packhouse.schemas.status import CompletedEvent, FinalEvent, PackageResult, PackageState, RunState

@@ -11,7 +11,7 @@ from packhouse.producers.cli import exits
 from packhouse.producers.cli.options import stack_options
 from packhouse.producers.cli.say import say, say_json
 from packhouse.producers.naming import default_source
-from packhouse.schemas.events import RunRef
+from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.status import (
     AcceptedEvent,
     CompletedEvent,

@@ -11,7 +11,8 @@ from typing import Final
 
 from packhouse.schemas.base import Digest
 from packhouse.schemas.checks import Verdict
-from packhouse.schemas.events import Engine, RunRef
+from packhouse.schemas.cloudevent import RunRef
+from packhouse.schemas.events import Engine
 from packhouse.schemas.ranking import Objective, RankedCandidate
 
 MOST_ENTRIES: Final = 50

@@ -9,15 +9,9 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from packhouse.schemas.cloudevent import CloudEvent, RunRef
 from packhouse.schemas.errors import ErrorCode, PermanentError, explain, invalid
-from packhouse.schemas.events import (
-    RUN_FINISHED,
-    RUN_FINISHED_SCHEMA,
-    CloudEvent,
-    RunFinishedByReference,
-    RunRef,
-    content_digest_of,
-)
+from packhouse.schemas.events import RUN_FINISHED, RUN_FINISHED_SCHEMA, RunFinishedByReference, content_digest_of
 from packhouse.worker.ledger import Arrival
 from packhouse.worker.tracing import TRACEPARENT, parent_in
 

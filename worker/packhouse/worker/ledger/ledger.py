@@ -14,7 +14,7 @@ from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError  # 
 from redis.retry import Retry
 
 from packhouse.schemas.base import canonical_json
-from packhouse.schemas.events import RunRef
+from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.keys import Keys, run_key
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger.records import Answer, Arrival, DeadLetter, Frozen, Held, Lease, LeaseLost, Opened, Wake

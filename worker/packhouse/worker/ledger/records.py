@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
+from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.errors import ErrorCode, Problem, TransientError
-from packhouse.schemas.events import RunRef
 
 RANK_JOB: Final = "rank"
 """Id of the job that ranks a run; packages are jobs ``0``, ``1``, … in the order of the packaging config."""

@@ -13,7 +13,8 @@ from typing import Final, Self
 
 from packhouse.schemas.base import Digest
 from packhouse.schemas.checks import ModelCheck
-from packhouse.schemas.events import FinishedRun, RunRef
+from packhouse.schemas.cloudevent import RunRef
+from packhouse.schemas.events import FinishedRun
 from packhouse.schemas.files import Manifest, ManifestEngine, ManifestFile, Unavailable
 from packhouse.schemas.packaging import PackagingConfig
 from packhouse.schemas.ranking import Ranking

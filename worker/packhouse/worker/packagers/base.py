@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from packhouse.schemas.base import Document
 from packhouse.schemas.checks import ModelCheck
-from packhouse.schemas.events import FinishedRun, RunRef
+from packhouse.schemas.cloudevent import RunRef
+from packhouse.schemas.events import FinishedRun
 from packhouse.schemas.packaging import PackagingConfig
 from packhouse.schemas.paths import PathMap
 from packhouse.schemas.ranking import Ranking

@@ -12,7 +12,8 @@ from typing import Any, Final
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from packhouse.schemas.checks import ModelCheck
-from packhouse.schemas.events import FinishedRun, RunRef
+from packhouse.schemas.cloudevent import RunRef
+from packhouse.schemas.events import FinishedRun
 from packhouse.schemas.files import Unavailable
 from packhouse.schemas.ranking import Ranking
 from packhouse.worker.package.candidate import Candidate, CandidateFolder
