@@ -8,7 +8,7 @@ JOBS ?= 2
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full image-check lint format bench faults lock schemas clean
+.PHONY: help setup demo test test-full image-check lint format bench faults lock pictures schemas clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ faults: setup ## Processes killed at the worst moments, over and over
 
 bench: setup ## Time, memory and bytes beside cp, Olive and others: tests/bench/README.md
 	cd tests && ../$(BIN)/python -m bench
+
+pictures: setup ## Take the pictures of the guides anew, of a running stack
+	.ci/need chromium=chromium pngquant=pngquant
+	PYTHONPATH=tests $(BIN)/python -m support.pictures
 
 schemas: setup ## Write what follows from the code: schemas/json, the tables in README
 	$(BIN)/python -m packhouse.schemas.export schemas/json
