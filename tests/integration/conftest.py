@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.farm import Farm, RunMaker, quick
@@ -16,15 +17,17 @@ def make_run(tmp_path: Path, data: Path) -> RunMaker:
 
 
 @pytest.fixture
-def farm_on(namespace: str, tmp_path: Path) -> Iterator[Callable[[str], Farm]]:
-    """Makes a farm on the server of a URL. Its workers may read and write below ``tmp_path``."""
+def farm_on(namespace: str, tmp_path: Path) -> Iterator[Callable[..., Farm]]:
+    """Makes a farm on the server of a URL, with settings over the quick ones.
+
+    Its workers may read and write below ``tmp_path``.
+    """
     farms: list[Farm] = []
 
-    def make(url: str) -> Farm:
-        settings = quick(url, namespace, tmp_path)
+    def make(url: str, **settings: Any) -> Farm:
         folder = tmp_path / f"farm-{len(farms)}"
         folder.mkdir()
-        farms.append(Farm(settings, folder))
+        farms.append(Farm(quick(url, namespace, tmp_path).model_copy(update=settings), folder))
         return farms[-1]
 
     yield make
@@ -33,6 +36,6 @@ def farm_on(namespace: str, tmp_path: Path) -> Iterator[Callable[[str], Farm]]:
 
 
 @pytest.fixture
-def farm(farm_on: Callable[[str], Farm], redis_url: str) -> Farm:
+def farm(farm_on: Callable[..., Farm], redis_url: str) -> Farm:
     """A farm on the shared server; it brings lost work back within a second or two."""
     return farm_on(redis_url)

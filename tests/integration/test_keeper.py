@@ -45,12 +45,12 @@ def test_work_that_moves_keeps_its_lease_beyond_its_time(ledger: Ledger, lease: 
         first = expiry(ledger, lease)
         wait_for(lambda: keeper.advance(1) or expiry(ledger, lease) > first + 1000, seconds=20)
         keeper.confirm()
-    assert ledger.sweep(expired=True) == []
+    assert ledger.sweep([], expired=True).due == []
 
 
 def test_work_that_hangs_loses_its_lease(ledger: Ledger, lease: Lease, settings: Settings) -> None:
     with LeaseKeeper(ledger, lease, settings, RUN, PACKAGE) as keeper:
-        wait_for(lambda: ledger.sweep(expired=True), seconds=20, what="the lease to lapse")
+        wait_for(lambda: ledger.sweep([], expired=True).due, seconds=20, what="the lease to lapse")
         with pytest.raises(LeaseLost):
             keeper.confirm()
         with pytest.raises(LeaseLost):

@@ -66,19 +66,14 @@ class PackhouseApp(Celery):
         except OperationalError as error:
             log.warning("A wake-up could not be sent and will be, by recovery: %s", error)
 
-    def depth(self, queue: str) -> int:
-        """How many wake-ups lie in a queue."""
-        with self.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            # Declared, not asked for passively: kombu's passive declaration does not see queues with a key prefix.
-            return int(channel.queue_declare(queue).message_count)
-
 
 def _configuration(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis_url,
         "broker_transport_options": {
             "global_keyprefix": f"{Keys(settings.namespace).prefix}celery:",
+            # Wake-ups have no priorities: one list for a queue, whose length recovery's scripts read.
+            "priority_steps": [0],
             "health_check_interval": 25,
             "socket_keepalive": True,
             "socket_timeout": 30,

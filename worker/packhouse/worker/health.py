@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _EVERY: Final = 1.0
 """Seconds between two words of a worker; the main loop turns at least as often."""
+_ASKS_EVERY: Final = 4.0
+"""Seconds between two questions to the server."""
 _AFTER_GRACE: Final = 15.0
 """Seconds that a worker may take to end once its grace period is over."""
 
@@ -68,9 +70,12 @@ class Health(ThreadStep):
         except OSError as error:
             log.warning("Probes of this worker will fail: it cannot use its run directory %s (%s)", folder, error)
             return
+        asked = 0.0
         while not stop.wait(_EVERY):
             try:
-                self._ask(redis, f"{Keys(settings.namespace).prefix}worker:{identity.worker}")
+                if time.monotonic() - asked >= (_ASKS_EVERY if self._registered else 0):
+                    asked = time.monotonic()
+                    self._ask(redis, f"{Keys(settings.namespace).prefix}worker:{identity.worker}")
                 self._vitals(settings).write(folder)
             except OSError as error:
                 log.warning("Cannot write into the run directory %s: %s", folder, error)
@@ -84,7 +89,7 @@ class Health(ThreadStep):
         except RedisError:
             return
         self._answered = time.monotonic()
-        if self._answered - before > 5 * _EVERY:
+        if self._answered - before > 2 * _ASKS_EVERY:
             self._back = self._answered
 
     def _vitals(self, settings: Settings) -> Vitals:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.keys import FIELD
 from packhouse.schemas.status import PackageProgress, PackageProgressEvent, PackageRef
-from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Ledger, connect
+from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Ledger
 from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.settings import Settings
 from packhouse.worker.tracing import Span
@@ -101,34 +101,30 @@ class LeaseKeeper:
             raise LeaseLost
 
     def _keep(self) -> None:
-        # A client of its own that does not wait for an absent server: this thread has the time to watch.
-        with contextlib.closing(connect(self._settings.redis_url, patient=False, timeout=5.0)) as redis:
-            ledger = Ledger(redis, self._settings)
-            renewed = time.monotonic()
-            every = self._settings.lease_seconds / 5
-            while not self._done.wait(min(_TICK, every)):
-                now = time.monotonic()
-                silent = now - self._moved
-                if self._lost.is_set():
-                    if silent > self._settings.stage_seconds * 2:
-                        log.critical(
-                            "The lease is lost and the work hangs in stage %s: ending this process", self._stage
-                        )
-                        os._exit(_STUCK)
-                    continue
-                try:
-                    self._tell(redis)
-                    if silent > self._settings.stage_seconds:
-                        log.error("No progress in stage %s for %.0f s: letting the lease go", self._stage, silent)
+        ledger = self._ledger.impatient
+        renewed = time.monotonic()
+        every = self._settings.lease_seconds / 5
+        while not self._done.wait(min(_TICK, every)):
+            now = time.monotonic()
+            silent = now - self._moved
+            if self._lost.is_set():
+                if silent > self._settings.stage_seconds * 2:
+                    log.critical("The lease is lost and the work hangs in stage %s: ending this process", self._stage)
+                    os._exit(_STUCK)
+                continue
+            try:
+                self._tell(ledger.redis)
+                if silent > self._settings.stage_seconds:
+                    log.error("No progress in stage %s for %.0f s: letting the lease go", self._stage, silent)
+                    self._lost.set()
+                elif now - renewed >= every:
+                    if not ledger.renew(self._lease):
                         self._lost.set()
-                    elif now - renewed >= every:
-                        if not ledger.renew(self._lease):
-                            self._lost.set()
-                        renewed = now
-                except RedisError as error:
-                    log.warning("Cannot reach Redis to renew a lease: %s", error)
-            with contextlib.suppress(RedisError):
-                self._tell(redis)
+                    renewed = now
+            except RedisError as error:
+                log.warning("Cannot reach Redis to renew a lease: %s", error)
+        with contextlib.suppress(RedisError):
+            self._tell(ledger.redis)
 
     def _tell(self, redis: Redis) -> None:
         state = (self._stage, self._bytes_done)

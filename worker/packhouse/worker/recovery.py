@@ -8,15 +8,16 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Final
 
-from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from packhouse.worker import process
 from packhouse.worker.context import Context
 from packhouse.worker.identity import is_alive
-from packhouse.worker.ledger import Ledger, connect
+from packhouse.worker.ledger import Held, Ledger, connect
 from packhouse.worker.packagers.registry import QUEUES
 from packhouse.worker.settings import Settings
 from packhouse.worker.step import ThreadStep
@@ -27,10 +28,10 @@ _OF_A_LEASE: Final = 0.6
 """A lease at work is renewed each fifth of its time, or somewhat later: so much of it is surely left."""
 
 
-def recover_here(context: Context, ledger: Ledger) -> int:
+def recover_here(context: Context, ledger: Ledger, leases: Iterable[Held]) -> int:
     """Bring back the jobs of processes of this place that are gone. Returns how many."""
     count = 0
-    for held in ledger.held_at(context.identity.place):
+    for held in leases:
         main, _, mark = held.process.partition(" ")
         if is_alive(mark):
             continue
@@ -102,14 +103,14 @@ class Recovery(ThreadStep):
             pause = settings.sweep_seconds
             self.turn()
             try:
-                ledger.beat(context.identity, _beat_seconds(settings))
+                now = ledger.round(context.identity, alive=_beat_seconds(settings), sweep=settings.sweep_seconds * 0.9)
                 healthy_since = healthy_since or time.monotonic()
-                recover_here(context, ledger)
-                if ledger.take_sweep(settings.sweep_seconds * 0.9):
+                recover_here(context, ledger, now.held)
+                if now.sweeps:
                     # After an absence of the server, processes at work get the time to renew their leases first.
                     patient = time.monotonic() - healthy_since < settings.lease_seconds
                     self._sweep(context, ledger, expired=not patient)
-            except (RedisError, OperationalError) as error:
+            except RedisError as error:
                 healthy_since = None
                 log.warning("Recovery cannot reach Redis: %s", error)
             except Exception:
@@ -127,13 +128,8 @@ class Recovery(ThreadStep):
 
     @staticmethod
     def _sweep(context: Context, ledger: Ledger, *, expired: bool) -> None:
-        from packhouse.worker.app import app
-
-        wakes = ledger.sweep(expired=expired)
-        for queue in QUEUES:
-            missed = ledger.missed(queue, app.depth(queue))
-            if missed:
-                log.warning("%d wake-ups of queue %s were lost: sending them again", len(missed), queue)
-            wakes += missed
-        for wake in wakes:
+        swept = ledger.sweep(QUEUES, expired=expired)
+        for queue, count in Counter(wake.queue for wake in swept.lost).items():
+            log.warning("%d wake-ups of queue %s were lost: sending them again", count, queue)
+        for wake in (*swept.due, *swept.lost):
             context.wake(wake)

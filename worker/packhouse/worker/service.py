@@ -41,15 +41,13 @@ from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.registry import packager_of, queue_of
 from packhouse.worker.ranking import rank
 from packhouse.worker.storage.blob.failures import scrub
-from packhouse.worker.tracing import Span, tracer
+from packhouse.worker.tracing import TRACEPARENT, Span, tracer
 
 log = logging.getLogger(__name__)
 
 _CANDIDATES = TypeAdapter[list[RankedCandidate]](list[RankedCandidate])
 _LEFT_OUT = TypeAdapter[list[LeftOut]](list[LeftOut])
 _PROBLEMS_TOLD = 100
-_HEAD = 16 * 1024
-"""Characters of an event that surely hold its names: its writer puts them in order, and data before id is rare."""
 
 
 class JobFailed(Exception):
@@ -75,16 +73,14 @@ def run_finished(context: Context, run_key: str) -> str:
     lease = _lease(context, run_key, RANK_JOB)
     if lease is None:
         return "nothing to do"
-    raw = context.ledger.event(run_key)
-    if raw is None:
-        return "nothing to do"
-    with _told(context, lease, raw, "rank") as span:
-        return _rank(context, lease, raw, span)
+    with _told(context, lease, "rank") as span:
+        return _rank(context, lease, span)
 
 
-def _rank(context: Context, lease: Lease, raw: str, span: Span) -> str:
+def _rank(context: Context, lease: Lease, span: Span) -> str:
+    raw = lease.event
     try:
-        raw = _with_its_data(context, lease, raw)
+        raw = _with_its_data(context, lease)
         event = RunFinished.model_validate_json(raw)
     except ValidationError as error:
         span.failed("rejected")
@@ -115,7 +111,7 @@ def _planned(context: Context, lease: Lease, event: RunFinished, span: Span) -> 
     wakes = context.ledger.plan(
         lease,
         accepted=Accepted(
-            content_digest=context.ledger.digest(lease.run),
+            content_digest=lease.digest,
             packages=[PackageRef(type=config.type, name=config.name) for config in event.data.packaging_config],
             ranking=ranking,
         ).model_dump_json(exclude_none=True),
@@ -138,15 +134,12 @@ def package(context: Context, run_key: str, job_id: str) -> str:
     lease = _lease(context, run_key, job_id)
     if lease is None:
         return "nothing to do"
-    raw = context.ledger.event(run_key)
-    if raw is None:
-        return "nothing to do"
-    with _told(context, lease, raw, "package") as span:
-        return _package(context, lease, raw, span, started)
+    with _told(context, lease, "package") as span:
+        return _package(context, lease, span, started)
 
 
-def _package(context: Context, lease: Lease, raw: str, span: Span, started: float) -> str:
-    event = RunFinished.model_validate_json(raw)
+def _package(context: Context, lease: Lease, span: Span, started: float) -> str:
+    event = RunFinished.model_validate_json(lease.event)
     config = event.data.packaging_config[int(lease.job)]
     span.set(type=str(config.type), name=config.name)
     poured, problem = Poured(), None
@@ -187,13 +180,12 @@ def _package(context: Context, lease: Lease, raw: str, span: Span, started: floa
 
 
 @contextlib.contextmanager
-def _told(context: Context, lease: Lease, raw: str, name: str) -> Generator[Span, None, None]:
+def _told(context: Context, lease: Lease, name: str) -> Generator[Span, None, None]:
     """Logs and spans within are about this job."""
-    head = read_head(raw[:_HEAD].encode())
-    names = {"run": head.subject, "source": head.source, "job": lease.job, "attempt": lease.attempt}
-    traces = tracer(context.settings.traces)
-    parent = context.ledger.traceparent(lease.run) if traces.on else None
-    span_of = traces.span(name, parent, worker=context.identity.name, **names)
+    of_run = lease.names
+    names = {"run": of_run["subject"], "source": of_run["source"], "job": lease.job, "attempt": lease.attempt}
+    parent = of_run.get(TRACEPARENT)
+    span_of = tracer(context.settings.traces).span(name, parent, worker=context.identity.name, **names)
     with span_of as span, about(**names, trace_id=span.trace_id):
         yield span
 
@@ -241,8 +233,9 @@ def _jobs(event: RunFinished, ranking: Ranking) -> list[PlannedJob]:
     ]
 
 
-def _with_its_data(context: Context, lease: Lease, raw: str) -> str:
+def _with_its_data(context: Context, lease: Lease) -> str:
     """The event with the document that it refers to, as the first attempt to read that found it."""
+    raw = lease.event
     reference = reference_in(raw)
     if reference is None:
         return raw
@@ -266,7 +259,7 @@ def _problems(error: ValidationError) -> tuple[Problem, list[Problem]]:
 
 def _reject(context: Context, lease: Lease, raw: str, problem: Problem, problems: list[Problem]) -> None:
     rejected = Rejected(
-        content_digest=context.ledger.digest(lease.run),
+        content_digest=lease.digest,
         event_id=read_head(raw.encode()).id,
         error=problem,
         problems=problems,

@@ -102,7 +102,7 @@ class RunQueueReader:
     def _take(self, entry: str, arrival: Arrival) -> None:
         run = arrival.run
         title = f"run {run.id[:80]} of {run.source[:80]}"
-        opened = self._context.ledger.open(arrival, queue=RANKING_QUEUE, title=title)
+        opened = self._context.ledger.open(arrival, queue=RANKING_QUEUE, title=title, group=GROUP, entry=entry)
         recorder().event(opened.outcome)
         if opened.outcome == "reused":
             raise PermanentError(
@@ -116,10 +116,6 @@ class RunQueueReader:
             log.info("Run %s is in the ledger", run)
         else:
             log.info("Run %s came again with the same content: nothing to do", run)
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.xack(self._stream, GROUP, entry)
-        pipeline.xdel(self._stream, entry)
-        pipeline.execute()
 
     def _bury(self, entry: str, raw: bytes, head: Head, error: PackhouseError) -> None:
         log.warning("Entry %s of the run queue is rejected: %s", entry, error.message)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Final
+from typing import Any, Final
 
+from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from packhouse.worker import process
@@ -16,8 +17,8 @@ from packhouse.worker.step import ThreadStep
 
 log = logging.getLogger(__name__)
 
-_BLOCK_MS: Final = 1000
-"""How long a read waits for an entry, and so how long a stop may have to wait for the read."""
+_BLOCK_MS: Final = 5000
+"""How long a read waits for an entry. A stop cuts the wait short."""
 _TAKE_OVER_EVERY: Final = 5.0
 _PAUSE: Final = 0.5
 
@@ -26,11 +27,21 @@ class Intake(ThreadStep):
     """Reads the run queue in a thread of the worker's main process, as long as the worker runs."""
 
     title = "intake"
+    _redis: Redis | None = None
+
+    def stop(self, parent: Any) -> None:
+        """Read no more, and wait until what was read is in the ledger."""
+        self._stop.set()
+        if self._redis is not None:
+            # Only the reading goes by this connection. An entry that the server sends at this moment is pending, and
+            # taken over by another reader.
+            self._redis.connection_pool.disconnect()
+        super().stop(parent)
 
     def run(self, stop: threading.Event) -> None:
         """Read until told to stop; what was taken in is in the ledger, what was not stays in the queue."""
         context = process.context()
-        redis = connect(context.settings.redis_url, patient=False, decode=False)
+        redis = self._redis = connect(context.settings.redis_url, patient=False, decode=False)
         reader = RunQueueReader(redis, context)
         joined = False
         took_over = 0.0
@@ -51,7 +62,8 @@ class Intake(ThreadStep):
                 joined = False
                 stop.wait(_PAUSE)
             except RedisError as error:
-                log.warning("Cannot read the run queue: %s", error)
+                if not stop.is_set():
+                    log.warning("Cannot read the run queue: %s", error)
                 stop.wait(_PAUSE)
             except Exception:
                 # Entries stay pending and are taken over; a reader that dies would leave a worker deaf.

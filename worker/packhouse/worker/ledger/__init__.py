@@ -12,6 +12,8 @@ from packhouse.worker.ledger.records import (
     Lease,
     LeaseLost,
     Opened,
+    Round,
+    Swept,
     Wake,
 )
 
@@ -29,6 +31,8 @@ __all__ = [
     "Notebook",
     "Opened",
     "PlannedJob",
+    "Round",
+    "Swept",
     "Wake",
     "connect",
 ]

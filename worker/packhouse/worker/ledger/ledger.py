@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any, Protocol, cast
 
@@ -17,7 +18,19 @@ from packhouse.schemas.base import canonical_json
 from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.keys import Keys, run_key
 from packhouse.worker.identity import Identity
-from packhouse.worker.ledger.records import Answer, Arrival, DeadLetter, Frozen, Held, Lease, LeaseLost, Opened, Wake
+from packhouse.worker.ledger.records import (
+    Answer,
+    Arrival,
+    DeadLetter,
+    Frozen,
+    Held,
+    Lease,
+    LeaseLost,
+    Opened,
+    Round,
+    Swept,
+    Wake,
+)
 from packhouse.worker.settings import Settings
 
 _SCRIPTS = files("packhouse.worker.ledger") / "scripts"
@@ -75,14 +88,13 @@ class Ledger:
                 "loss_limit": settings.loss_limit,
             }
         )
-        common = (_SCRIPTS / "common.lua").read_text("utf-8")
-        self._scripts = {
-            entry.name.removesuffix(".lua"): cast(
-                "_Script", redis.register_script(_assemble(common, entry.read_text("utf-8")))
-            )
-            for entry in _SCRIPTS.iterdir()
-            if entry.name.endswith(".lua") and entry.name != "common.lua"
-        }
+        self._given = settings
+        self._scripts = {name: cast("_Script", redis.register_script(script)) for name, script in _assembled().items()}
+
+    @cached_property
+    def impatient(self) -> Ledger:
+        """The same ledger by a client that does not wait for an absent server: for threads that watch the clock."""
+        return Ledger(connect(self._given.redis_url, patient=False, timeout=5.0), self._given)
 
     def call(self, name: str, *arguments: object) -> Any:
         """Run a script; the settings go last."""
@@ -90,10 +102,15 @@ class Ledger:
 
     # The way of a run
 
-    def open(self, arrival: Arrival, *, queue: str, title: str) -> Opened:
-        """Put a run into the ledger, unless it is there."""
+    def open(self, arrival: Arrival, *, queue: str, title: str, group: str = "", entry: str = "") -> Opened:
+        """Put a run into the ledger, unless it is there, and in the same step take its entry out of the run queue.
+
+        The entry of a run id that is ``reused`` stays.
+        """
         key, names = run_key(arrival.run), _names(arrival.run, arrival.traceparent)
-        outcome, *rest = self.call("open", key, names, arrival.digest, arrival.event_id, arrival.text, queue, title)
+        outcome, *rest = self.call(
+            "open", key, names, arrival.digest, arrival.event_id, arrival.text, queue, title, group, entry
+        )
         if outcome == "opened":
             return Opened("opened", wake=Wake.of(rest[0]))
         return Opened(outcome, digest=rest[0] if rest else None)
@@ -106,25 +123,19 @@ class Ledger:
         )  # fmt: skip
         if reply[0] != "leased":
             return None
-        _, attempt, tries, elapsed, plan = reply
-        return Lease(run, job, token, int(attempt), int(tries), int(elapsed) / 1000, plan or None)
+        _, attempt, tries, elapsed, plan, names, digest, event = reply
+        return Lease(
+            run, job, token, int(attempt), int(tries), int(elapsed) / 1000, plan or None,
+            names=json.loads(f"{{{names}}}"), digest=digest, event=event or self._event(run),
+        )  # fmt: skip
 
     def renew(self, lease: Lease) -> bool:
         """Hold a lease for its full time from now; False where it is lost."""
         return bool(self.call("renew", lease.run, lease.job, lease.token, self._lease_ms))
 
-    def event(self, run: str) -> str | None:
-        """The event of an open run as it came; None where the run is over."""
-        return cast("str | None", self.redis.hget(f"{self.keys.prefix}run:{run}", "event"))
-
-    def traceparent(self, run: str) -> str | None:
-        """The trace that a run belongs to."""
-        names = cast("str | None", self.redis.hget(f"{self.keys.prefix}run:{run}", "names"))
-        return json.loads(f"{{{names}}}").get("traceparent") if names else None
-
-    def digest(self, run: str) -> str:
-        """The content digest of a run."""
-        return cast("str", self.redis.hget(f"{self.keys.prefix}run:{run}", "digest"))
+    def _event(self, run: str) -> str:
+        """A long event: copied once by the server, and not by a script as well. Empty where the run is over."""
+        return cast("str | None", self.redis.hget(f"{self.keys.prefix}run:{run}", "event")) or ""
 
     def resolve(self, lease: Lease, event: str, sha256: str) -> str:
         """Keep the event of a run with the data that it referred to; the first that was kept stays, and is returned.
@@ -178,13 +189,17 @@ class Ledger:
 
     # Recovery
 
-    def sweep(self, *, expired: bool) -> list[Wake]:
-        """Bring back what is due: delayed jobs, and jobs of expired leases if asked."""
-        return [Wake.of(reply) for reply in self.call("sweep", "1" if expired else "0")]
+    def round(self, identity: Identity, *, alive: float, sweep: float) -> Round:
+        """Say that a worker lives, for so many seconds; once in ``sweep`` seconds one worker of all is to sweep."""
+        sweeps, held = self.call(
+            "round", identity.worker, identity.name, int(alive * 1000), identity.place, int(sweep * 1000)
+        )
+        return Round(bool(sweeps), tuple(Held(*each) for each in held))
 
-    def missed(self, queue: str, messages: int) -> list[Wake]:
-        """Wake-ups of jobs that have been passed over, given the number of wake-ups in the queue."""
-        return [Wake.of(reply) for reply in self.call("missed", queue, messages)]
+    def sweep(self, queues: Sequence[str], *, expired: bool) -> Swept:
+        """Bring back what is due: delayed jobs, jobs of expired leases if asked, and jobs whose wake-up was lost."""
+        due, lost = self.call("sweep", "1" if expired else "0", " ".join(queues))
+        return Swept([Wake.of(reply) for reply in due], [Wake.of(reply) for reply in lost])
 
     def lose(self, held: Held, kind: str) -> list[Wake]:
         """End a lease whose holder is gone (``crash``, ``loss``) or gives it back (``handback``)."""
@@ -192,19 +207,7 @@ class Ledger:
 
     def held_at(self, place: str) -> list[Held]:
         """The leases of the processes of one place."""
-        members = cast("list[str]", self.redis.zrange(f"{self.keys.prefix}leased:{place}", 0, -1))
-        found: list[Held] = []
-        for member in members:
-            run, _, job = member.partition(":")
-            fields = ["token", "worker", "process"]
-            values = cast("list[str | None]", self.redis.hmget(f"{self.keys.prefix}job:{run}:{job}", fields))
-            if all(values):
-                found.append(Held(run, job, *cast("list[str]", values)))
-        return found
-
-    def beat(self, identity: Identity, seconds: float) -> None:
-        """Say that a worker lives, for so long."""
-        self.redis.set(f"{self.keys.prefix}worker:{identity.worker}", identity.name, px=int(seconds * 1000))
+        return [Held(*each) for each in self.call("held", place)]
 
     def leave(self, identity: Identity) -> None:
         """Say that a worker is about to end, and its processes with it."""
@@ -214,9 +217,16 @@ class Ledger:
         """Say that a worker is gone."""
         self.redis.delete(f"{self.keys.prefix}worker:{identity.worker}")
 
-    def take_sweep(self, seconds: float) -> bool:
-        """Whether it is this worker that sweeps now: once in so many seconds, one in all."""
-        return bool(self.redis.set(f"{self.keys.prefix}sweep", "1", nx=True, px=int(seconds * 1000)))
+
+@cache
+def _assembled() -> Mapping[str, str]:
+    """Every script by its name, as the server gets it."""
+    common = (_SCRIPTS / "common.lua").read_text("utf-8")
+    return {
+        entry.name.removesuffix(".lua"): _assemble(common, entry.read_text("utf-8"))
+        for entry in _SCRIPTS.iterdir()
+        if entry.name.endswith(".lua") and entry.name != "common.lua"
+    }
 
 
 def _assemble(common: str, script: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal, Self
 
 from packhouse.schemas.cloudevent import RunRef
@@ -93,6 +94,12 @@ class Lease:
     """Seconds since the first start of the job, when this lease was taken."""
     plan: str | None
     """The frozen plan as JSON, where an earlier attempt made one."""
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    """``source`` and ``subject`` of the run, and its ``traceparent`` where it belongs to a trace."""
+    digest: str = ""
+    """Content digest of the run."""
+    event: str = ""
+    """The run's event as it came."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,25 @@ class Held:
     token: str
     worker: str
     process: str
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a worker learns when it says that it lives."""
+
+    sweeps: bool
+    """Whether it is this worker that sweeps now."""
+    held: tuple[Held, ...]
+    """The leases of its place."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """The wake-ups to send after a sweep."""
+
+    due: list[Wake]
+    lost: list[Wake]
+    """Those that had been sent, and did not arrive."""
 
 
 class LeaseLost(TransientError):

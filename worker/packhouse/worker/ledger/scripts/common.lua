@@ -170,3 +170,14 @@ local function lose(run, job, kind)
   end
   return nil
 end
+
+-- The leases of the processes of one place: {run, job, token, worker, process} each.
+local function held_at(place)
+  local found = {}
+  for _, member in ipairs(redis.call('ZRANGE', P .. 'leased:' .. place, 0, -1)) do
+    local run, job = string.match(member, '^([^:]+):(.+)$')
+    local held = redis.call('HMGET', job_of(run, job), 'token', 'worker', 'process')
+    if held[1] and held[2] and held[3] then found[#found + 1] = {run, job, held[1], held[2], held[3]} end
+  end
+  return found
+end

@@ -1,6 +1,7 @@
 -- A process takes a job to work on it.
 -- ARGV: run, job, token, milliseconds, worker, worker name as JSON, place, process, settings
--- Returns {'leased', attempt, tries, milliseconds since the first start, plan or ''} or {'settled'|'taken'|'delayed'}.
+-- Returns {'leased', attempt, tries, milliseconds since the first start, plan or '', names, digest, event} or
+-- {'settled'|'taken'|'delayed'}. A long event is not in it ('') and to be read by itself.
 local run, job, token, worker, place = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[7]
 local key, member = job_of(run, job), member_of(run, job)
 local held = redis.call('HMGET', key, 'state', 'queue', 'number', 'package', 'started', 'plan', 'tries', 'token')
@@ -27,4 +28,8 @@ redis.call('ZADD', P .. 'leased:' .. place, expires, member)
 redis.call('HSETNX', key, 'started', at)
 redis.call('HSET', key, 'state', 'leased', 'token', token, 'expires', expires, 'worker', worker, 'place', place,
   'process', ARGV[8])
-return {'leased', tonumber(attempt), tonumber(held[7]), at - tonumber(held[5] or at), held[6] or ''}
+local of_run = run_of(run)
+local about = redis.call('HMGET', of_run, 'names', 'digest')
+local brief = redis.call('HSTRLEN', of_run, 'event') <= 1048576
+return {'leased', tonumber(attempt), tonumber(held[7]), at - tonumber(held[5] or at), held[6] or '', about[1], about[2],
+  brief and redis.call('HGET', of_run, 'event') or ''}
