@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,23 +9,28 @@ from pathlib import Path
 
 import pytest
 from support.local_stack import Up
-from support.readme import example
+from support.readme import README, example
 
 from packhouse.producers import StatusFeed
 from packhouse.schemas import CompletedEvent, Keys, RunRef
 
 pytestmark = pytest.mark.slow
+GUIDE = README.parent / "deploy" / "guides" / "connect-an-engine.md"
 
 
-def test_what_the_readme_shows_packages_a_real_run(tmp_path: Path, data: Path) -> None:
+def test_what_readme_and_guide_show_packages_a_real_run(tmp_path: Path, data: Path) -> None:
     run = tmp_path / "olive"
     shutil.copytree(data / "olive-0.13.0-search", run)
-    program = example("producer").replace("/srv/olive/output_dir", str(run / "output_dir"))
     with Up(tmp_path, "--no-flower", "--map", f"/srv/olive={run}", "--map", f"/srv/engine={run}") as up:
-        program = program.replace("redis://127.0.0.1:6379/0", up.redis_url)
-        shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
-        assert (shown.returncode, shown.stdout) == (0, "succeeded\n"), shown.stderr
-        assert (run / "output_dir/digits.zip").exists()
+        for shown_program in (example("producer"), example("engine", GUIDE)):
+            program = shown_program.replace("redis://127.0.0.1:6379/0", up.redis_url)
+            program = program.replace("/srv/olive/output_dir", str(run / "output_dir"))
+            shown = subprocess.run(
+                [sys.executable, "-c", program], env=os.environ | {"PACKHOUSE_REDIS_URL": up.redis_url},
+                capture_output=True, text=True, check=False, timeout=60,
+            )  # fmt: skip
+            assert (shown.returncode, shown.stdout) == (0, "succeeded\n"), shown.stderr
+            (run / "output_dir/digits.zip").unlink()
 
         event = json.loads(example("event"))
         (run / "cache/quantized.onnx").symlink_to(run / "models/digits_mlp.onnx")

@@ -26,10 +26,10 @@ def current(text: str) -> str:
     return _SETTINGS.sub(lambda found: found[1] + settings_table() + found[2], text)
 
 
-def example(name: str) -> str:
+def example(name: str, guide: Path = README) -> str:
     """The code block after ``<!-- example: name -->``."""
-    found = re.search(rf"<!-- example: {name} -->\n```\w+\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    assert found, f"the README has no example {name}"
+    found = re.search(rf"<!-- example: {name} -->\n```\w+\n(.*?)```", guide.read_text("utf-8"), re.DOTALL)
+    assert found, f"{guide.name} has no example {name}"
     return found[1]
 
 

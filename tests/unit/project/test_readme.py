@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 from support.readme import README, current, example
 
 from packhouse.producers.cli import exits
@@ -33,14 +30,3 @@ def test_the_example_event_is_valid() -> None:
     event = RunFinished.model_validate_json(example("event"))
     assert event.data.footprints[0].nodes[1].is_output
     assert f"XADD {Keys().run_queue} * event" in README.read_text("utf-8")
-
-
-def test_the_files_that_it_names_are_there() -> None:
-    text = README.read_text("utf-8")
-    root = README.parent
-    for link in re.findall(r"\]\(([^)#]+)\)", text):
-        assert link.startswith("https://") or (root / link).exists(), link
-    tests = {path.name for path in (root / "tests").rglob("test_*.py")}
-    for named in re.findall(r"`((?:tests/)?[\w/]*test_\w+\.py)`", text):
-        assert Path(named).name in tests, named
-        assert not named.startswith("tests/") or (root / named).exists(), named
