@@ -263,4 +263,4 @@ def test_no_key_stays_without_an_end_when_a_run_is_over(ledger: Ledger) -> None:
         key.removeprefix(ledger.keys.prefix) for key in ledger.redis.scan_iter(f"{ledger.keys.prefix}*")
         if ledger.redis.ttl(key) == -1
     }  # fmt: skip
-    assert forever == {"counts", "open:ranking", "open:package.zipfile", "reached", "sequence", "status"}
+    assert forever == {"counts", "open:ranking", "open:package.zipfile", "reached", "sequence", "status", "version"}

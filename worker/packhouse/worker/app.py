@@ -6,13 +6,15 @@ when they are taken, results are not kept, and nothing here retries.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from celery import Celery, signals
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from packhouse.schemas.errors import PackhouseError
 from packhouse.schemas.keys import Keys
@@ -20,7 +22,7 @@ from packhouse.schemas.text import visible
 from packhouse.worker import logs, process
 from packhouse.worker.health import Health, Loop
 from packhouse.worker.intake.step import Intake
-from packhouse.worker.ledger import RANK_JOB, Wake
+from packhouse.worker.ledger import RANK_JOB, Ledger, LedgerVersionError, Wake, connect
 from packhouse.worker.metrics.recorder import count_in
 from packhouse.worker.metrics.step import Metrics
 from packhouse.worker.packagers.registry import QUEUES, RANKING_QUEUE
@@ -32,9 +34,6 @@ log = logging.getLogger(__name__)
 
 RUN_FINISHED_TASK = "packhouse.run_finished"
 PACKAGE_TASK = "packhouse.package"
-
-_WRONG_SETTINGS: Final = 5
-"""Exit status, the same as that of the commands."""
 
 
 class PackhouseApp(Celery):
@@ -107,11 +106,23 @@ def _on_worker_init(sender: str = "", **_: Any) -> None:
         tracer(settings.traces)
     except PackhouseError as error:
         _end(error)
+    _check_ledger(settings)
     if settings.metrics_port is not None:
         try:
             count_in(settings.run_dir, process.identity())
         except OSError as error:
             log.warning("There will be no metrics: the run directory cannot be used (%s)", error)
+
+
+def _check_ledger(settings: Settings) -> None:
+    """Without a server, the worker starts and waits for one; recovery checks again."""
+    with contextlib.closing(connect(settings.redis_url, patient=False, timeout=5.0)) as redis:
+        try:
+            Ledger(redis, settings).check_version()
+        except LedgerVersionError as error:
+            _end(error.explained)
+        except RedisError as error:
+            log.warning("The ledger cannot be asked for its version yet: %s", error)
 
 
 @signals.worker_shutdown.connect
@@ -141,8 +152,8 @@ def _load() -> Settings:
 
 
 def _end(error: PackhouseError) -> NoReturn:
-    sys.stderr.write(f"error [{error.code}]: {error.message}\nfix: {error.fix}\n")
-    sys.exit(_WRONG_SETTINGS)
+    process.tell(error)
+    sys.exit(process.WRONG_SETTINGS)
 
 
 app = PackhouseApp(_load())

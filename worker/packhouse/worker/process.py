@@ -5,10 +5,13 @@ The identity is fixed in the worker's main process before it forks, so that all 
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from functools import cache
-from typing import Any
+from typing import Any, Final, NoReturn
 
+from packhouse.schemas.errors import PackhouseError
 from packhouse.worker.azure.access import Azure
 from packhouse.worker.context import Context
 from packhouse.worker.identity import Identity
@@ -17,6 +20,9 @@ from packhouse.worker.parent import die_with
 from packhouse.worker.runtimes.store import RuntimeStore
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.storage import Storage
+
+WRONG_SETTINGS: Final = 5
+"""Exit status of a process that must not work as it is set up, the same as that of the commands."""
 
 _identity: list[Identity] = []
 
@@ -66,3 +72,16 @@ def send(wake: Wake) -> None:
 def die_with_parent(**_: Any) -> None:
     """Let the kernel end this pool process when its worker is killed, so that none is left behind."""
     die_with(int(identity().main.partition("@")[0]))
+
+
+def tell(error: PackhouseError) -> None:
+    """Say on standard error why this process ends."""
+    sys.stderr.write(f"error [{error.code}]: {error.message}\nfix: {error.fix}\n")
+    sys.stderr.flush()
+
+
+def end_now(error: PackhouseError) -> NoReturn:
+    """End the worker from any of its threads; the kernel ends its pool."""
+    tell(error)
+    logging.shutdown()
+    os._exit(WRONG_SETTINGS)

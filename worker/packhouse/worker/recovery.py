@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from packhouse.worker import process
 from packhouse.worker.context import Context
 from packhouse.worker.identity import is_alive
-from packhouse.worker.ledger import Held, Ledger, connect
+from packhouse.worker.ledger import Held, Ledger, LedgerVersionError, connect
 from packhouse.worker.packagers.registry import QUEUES
 from packhouse.worker.settings import Settings
 from packhouse.worker.step import ThreadStep
@@ -110,6 +110,8 @@ class Recovery(ThreadStep):
                     # After an absence of the server, processes at work get the time to renew their leases first.
                     patient = time.monotonic() - healthy_since < settings.lease_seconds
                     self._sweep(context, ledger, expired=not patient)
+            except LedgerVersionError as error:
+                process.end_now(error.explained)
             except RedisError as error:
                 healthy_since = None
                 log.warning("Recovery cannot reach Redis: %s", error)

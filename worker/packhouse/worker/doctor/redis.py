@@ -10,7 +10,8 @@ from redis.exceptions import AuthenticationError, RedisError
 
 from packhouse.worker.cli.stack import shown
 from packhouse.worker.doctor.finding import Finding, failed, ok, warning
-from packhouse.worker.ledger import connect
+from packhouse.worker.ledger import LedgerVersionError, connect
+from packhouse.worker.ledger.version import VERSION, refuse_unknown
 from packhouse.worker.settings import Settings
 
 _LEAST: Final = (7, 0)
@@ -30,6 +31,7 @@ def check_redis(settings: Settings) -> Iterator[Finding]:
         yield _persistence(info)
         yield _memory(redis, info)
         yield _writable(redis, settings)
+        yield _ledger_version(redis, settings)
     except AuthenticationError as error:
         yield failed(
             "redis", f"The server at {shown(settings.redis_url)} refuses the user or password: {error}.", _USER
@@ -101,3 +103,16 @@ def _writable(redis: Redis, settings: Settings) -> Finding:
             "Give its user the commands and the keys, or choose the namespace that it has by PACKHOUSE_NAMESPACE.",
         )
     return ok("ledger", f"Keys of the namespace {settings.namespace} can be written.")
+
+
+def _ledger_version(redis: Redis, settings: Settings) -> Finding:
+    """Asked without a script: those would raise the number, and older workers would end."""
+    name = "ledger version"
+    found = cast("str | None", redis.get(f"{{{settings.namespace}}}:version"))
+    if found is None:
+        return ok(name, f"No worker has numbered the ledger yet; this release writes version {VERSION}.")
+    try:
+        refuse_unknown(int(found))
+    except LedgerVersionError as error:
+        return failed(name, error.explained.message, error.explained.fix or "")
+    return ok(name, f"The ledger is of version {found}.")

@@ -16,6 +16,7 @@ from packhouse.worker.ledger.records import (
     Swept,
     Wake,
 )
+from packhouse.worker.ledger.version import LedgerVersionError
 
 __all__ = [
     "RANK_JOB",
@@ -28,6 +29,7 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "Ledger",
+    "LedgerVersionError",
     "Notebook",
     "Opened",
     "PlannedJob",

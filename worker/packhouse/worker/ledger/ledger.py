@@ -11,7 +11,12 @@ from typing import Any, Protocol, cast
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError  # noqa: A004 (redis-py's own names)
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,  # noqa: A004 (redis-py's own name)
+    ResponseError,
+    TimeoutError,  # noqa: A004 (redis-py's own name)
+)
 from redis.retry import Retry
 
 from packhouse.schemas.base import canonical_json
@@ -31,6 +36,7 @@ from packhouse.worker.ledger.records import (
     Swept,
     Wake,
 )
+from packhouse.worker.ledger.version import OLDEST, VERSION, LedgerVersionError
 from packhouse.worker.settings import Settings
 
 _SCRIPTS = files("packhouse.worker.ledger") / "scripts"
@@ -86,6 +92,8 @@ class Ledger:
                 "retention_seconds": max(1, int(settings.retention_days * 86400)),
                 "crash_limit": settings.crash_limit,
                 "loss_limit": settings.loss_limit,
+                "version": VERSION,
+                "oldest": OLDEST,
             }
         )
         self._given = settings
@@ -97,8 +105,15 @@ class Ledger:
         return Ledger(connect(self._given.redis_url, patient=False, timeout=5.0), self._given)
 
     def call(self, name: str, *arguments: object) -> Any:
-        """Run a script; the settings go last."""
-        return self._scripts[name](keys=[self.keys.prefix], args=[*arguments, self._settings])
+        """Run a script; the settings go last. Raises ``LedgerVersionError`` before it changes anything."""
+        try:
+            return self._scripts[name](keys=[self.keys.prefix], args=[*arguments, self._settings])
+        except ResponseError as error:
+            raise LedgerVersionError.of(error) or error from None
+
+    def check_version(self) -> None:
+        """See that the ledger is of a version that this release knows. Raises ``LedgerVersionError``."""
+        self.call("version")
 
     # The way of a run
 

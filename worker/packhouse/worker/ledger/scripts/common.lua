@@ -37,6 +37,13 @@ end
 -- Settings that the scripts need travel with every call as one JSON object, the last argument.
 local settings = cjson.decode(ARGV[#ARGV])
 
+-- Whoever does not know the version of the records touches none of them; version.py says more. Version 1 had no number.
+local version = tonumber(redis.call('GET', P .. 'version') or 1)
+if version > settings.version or version < settings.oldest then
+  return redis.error_reply('LEDGERVERSION ' .. version)
+end
+if version < settings.version then redis.call('SET', P .. 'version', settings.version) end
+
 local function event(run, id, kind, data, at)
   return '{"specversion":"1.0","id":"' .. run .. '/' .. id .. '",' .. redis.call('HGET', run_of(run), 'names')
     .. ',"type":"' .. kind .. '","time":"' .. iso(at) .. '","datacontenttype":"application/json","data":' .. data .. '}'
