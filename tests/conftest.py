@@ -117,6 +117,14 @@ class Server:
             self._process = None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache folder of all workers that are given no other: not that of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["PACKHOUSE_CACHE_DIR"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server that all tests share; each uses a namespace of its own."""

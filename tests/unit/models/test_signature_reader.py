@@ -42,6 +42,8 @@ class InMemory:
 
     def changed(self) -> None: ...
 
+    def identity(self) -> None: ...
+
     def __enter__(self) -> Self:
         return self
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from packhouse.worker.azure.access import Azure
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Ledger, Wake
 from packhouse.worker.runtimes.store import RuntimeStore
 from packhouse.worker.settings import Settings
+from packhouse.worker.storage.known import KnownDigests
 from packhouse.worker.storage.storage import Storage
 
 
@@ -25,3 +26,5 @@ class Context:
     runtimes: RuntimeStore
     wake: Callable[[Wake], None]
     """Send a wake-up call. Losing one does no harm: recovery sends it again."""
+    digests: KnownDigests = field(default_factory=KnownDigests)
+    """What this machine knows of files; nothing where none is given."""

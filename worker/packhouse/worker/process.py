@@ -18,6 +18,8 @@ from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Ledger, Wake, connect
 from packhouse.worker.parent import die_with
 from packhouse.worker.runtimes.store import RuntimeStore
+from packhouse.worker.storage.cache_folder import cache_folder
+from packhouse.worker.storage.known import KnownDigests
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.storage import Storage
 
@@ -58,6 +60,7 @@ def _context_of(_pid: int) -> Context:
         azure=azure,
         identity=identity(),
         runtimes=RuntimeStore(settings),
+        digests=KnownDigests(cache_folder(settings.cache_dir) / "digests"),
         wake=send,
     )
 

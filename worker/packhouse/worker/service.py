@@ -288,6 +288,7 @@ def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingC
             azure=context.azure,
             settings=context.settings,
             runtimes=context.runtimes,
+            digests=context.digests,
         )
         plan_json = lease.plan
         if plan_json is None:

@@ -49,12 +49,12 @@ class Notebook:
         self._ledger.call("unclaim", _short(name), self._holder)
 
     def digest(self, file: str) -> str | None:
-        """The SHA-256 of a model file that a package of this run has computed; ``file`` names its very bytes."""
+        """The digests of a model file that a package of this run has computed; ``file`` names its very bytes."""
         return cast("str | None", self._ledger.redis.hget(self._digests, _short(file)))
 
-    def keep_digest(self, file: str, sha256: str) -> None:
-        """Let the run's other packages know a file's SHA-256."""
-        self._ledger.redis.hset(self._digests, _short(file), sha256)
+    def keep_digest(self, file: str, digests: str) -> None:
+        """Let the run's other packages know a file's digests."""
+        self._ledger.redis.hset(self._digests, _short(file), digests)
         self._ledger.redis.expire(self._digests, self._keep)
 
     def check(self, name: str) -> str | None:

@@ -20,7 +20,6 @@ from packhouse.schemas.events import AzureMLWorkspace
 from packhouse.schemas.status import Asset
 from packhouse.worker.azure.assets import AssetKind, NewAsset
 from packhouse.worker.azure.content import AssetFile, ModelPart, content_digest_of, folder_of
-from packhouse.worker.azure.digests import shared_digest
 from packhouse.worker.azure.folder import FolderWriter
 from packhouse.worker.azure.registration import Registrar
 from packhouse.worker.azure.tags import properties_of, tags_of
@@ -30,6 +29,7 @@ from packhouse.worker.package.directories import engine_directories
 from packhouse.worker.package.scrub import Scrubber
 from packhouse.worker.package.tree import Entry, Made, ModelFile
 from packhouse.worker.packagers.base import PackageJob, Plan, Poured
+from packhouse.worker.packagers.digests import shared_digest
 from packhouse.worker.packagers.prepared import Prepared, prepare
 from packhouse.worker.storage.readable import Readable, must_be_as_planned
 
@@ -216,7 +216,7 @@ def _file(job: PackageJob, path: str, entry: Entry) -> AssetFile:
     part = ModelPart(shown=entry.location.shown, mark=entry.mark)
     with job.storage.open_file(entry.location) as source:
         must_be_as_planned(source, entry.size, entry.mark)
-        sha256 = shared_digest(source, job.notebook, job.progress)
+        sha256 = shared_digest(job, source)
     return AssetFile(path=path, size=entry.size, sha256=sha256, model=part)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from packhouse.schemas.base import Document
@@ -17,6 +17,7 @@ from packhouse.worker.azure.access import Azure
 from packhouse.worker.ledger import Notebook
 from packhouse.worker.runtimes.store import RuntimeStore
 from packhouse.worker.settings import Settings
+from packhouse.worker.storage.known import KnownDigests
 from packhouse.worker.storage.location import Location, locate
 from packhouse.worker.storage.storage import Storage
 
@@ -56,6 +57,8 @@ class PackageJob:
     azure: Azure
     settings: Settings
     runtimes: RuntimeStore
+    digests: KnownDigests = field(default_factory=KnownDigests)
+    """What this machine knows of files; nothing where none is given."""
 
     def locate(self, path: str) -> Location:
         """A path of the event as the worker finds it."""

@@ -16,6 +16,7 @@ from packhouse.worker.package.scrub import Scrubber
 from packhouse.worker.package.tree import CachedFile, Made, ModelFile, PackageTree
 from packhouse.worker.packagers.base import PackageJob, Plan, Poured
 from packhouse.worker.packagers.destination import destination_of
+from packhouse.worker.packagers.digests import digesting
 from packhouse.worker.packagers.zip_contents import contents_of
 from packhouse.worker.storage.deflating import worth_deflating, worth_deflating_bytes
 from packhouse.worker.storage.digest import FileDigest
@@ -105,7 +106,9 @@ class ZipfilePackager:
         )
 
     def pour(self, job: PackageJob, plan: ZipfilePlan) -> Poured:
-        """Write the ZIP where nobody sees it, and then publish it. Each model file is read and digested once.
+        """Write the ZIP where nobody sees it, and then publish it. Each model file is read once.
+
+        It is digested on the way, where no process of this machine has done so before.
 
         Raises ``PermanentError`` (``model_changed``, ``disk_full``, …) and ``TransientError``.
         """
@@ -165,14 +168,15 @@ class _Pouring:
             digest = self._writer.add_bytes(file.path, data, deflate=file.deflate)
             self._job.progress.advance(len(data))
             return Sized(digest.size, digest.sha256)
-        with self._opened(file) as source:
+        with self._opened(file) as source, digesting(self._job, source) as mine:
             digest = self._writer.add_file(
                 file.path,
                 source,
                 deflate=file.deflate,
-                known=self._known.get(source.real),
+                known=mine.known or self._known.get(source.real),
                 advance=self._job.progress.advance,
             )
+            mine.settle(digest)
             self._known[source.real] = digest
         if file.runtime is not None and file.runtime.sha256 != digest.sha256:
             raise TransientError(

@@ -7,7 +7,6 @@ and ``work``, where processes fetch to. What a file is called says nothing: its 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import secrets
@@ -22,12 +21,14 @@ from pydantic import ValidationError
 from packhouse.schemas.base import Document
 from packhouse.worker.runtimes.failures import Outage
 from packhouse.worker.runtimes.fetched import CHUNK, Fetched
+from packhouse.worker.storage.cache_folder import FileLock
 from packhouse.worker.storage.local import OpenFile
 
 ABSENT_SECONDS: Final = 60.0
 """How long it is believed that a package is not there."""
 OUTAGE_SECONDS: Final = 5.0
 """How long a source that did not answer is left alone."""
+_USED_SECONDS: Final = 3600.0
 _POLL: Final = 0.1
 _LOCK: Final = ".lock"
 
@@ -114,7 +115,7 @@ class Cache:
 
         Raises ``Outage`` where another one has held it for so many seconds.
         """
-        with contextlib.closing(_Lock(self._folder / "locks" / f"{_short(key)}{_LOCK}")) as lock:
+        with contextlib.closing(FileLock(self._folder / "locks" / f"{_short(key)}{_LOCK}")) as lock:
             deadline = time.monotonic() + seconds
             while not lock.acquire():
                 if time.monotonic() > deadline:
@@ -187,38 +188,11 @@ class Cache:
             part.rename(path)
 
 
-class _Lock:
-    """A lock file."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-
-    def acquire(self) -> bool:
-        """Whether this is its holder now."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def is_at(self, path: Path) -> bool:
-        """Whether the file is still there under its name."""
-        try:
-            return os.path.samestat(os.fstat(self._fd), path.stat())
-        except FileNotFoundError:
-            return False
-
-    def close(self) -> None:
-        """Let go of it."""
-        os.close(self._fd)
-
-
-def _claim(work: Path) -> tuple[_Lock, Path]:
+def _claim(work: Path) -> tuple[FileLock, Path]:
     """A name that no other process has, and the lock that says so for as long as this one lives."""
     while True:
         path = work / f"{secrets.token_hex(8)}{_LOCK}"
-        lock = _Lock(path)
+        lock = FileLock(path)
         # Between the two, a process that sweeps may have taken it for one of the dead.
         if lock.acquire() and lock.is_at(path):
             return lock, path.with_suffix("")
@@ -227,7 +201,7 @@ def _claim(work: Path) -> tuple[_Lock, Path]:
 
 def _sweep(work: Path) -> None:
     for path in work.glob(f"*{_LOCK}"):
-        with contextlib.closing(_Lock(path)) as lock:
+        with contextlib.closing(FileLock(path)) as lock:
             if lock.acquire():
                 shutil.rmtree(path.with_suffix(""), ignore_errors=True)
                 path.unlink(missing_ok=True)
@@ -247,6 +221,12 @@ def _digest(fd: int, beat: Beat) -> str:
 
 
 def _used(fd: int) -> None:
-    """Note that it is used now: disks are often mounted so that reading does not."""
+    """Note that it is used now: disks are often mounted so that reading does not.
+
+    Once an hour at most: a file that is touched is another one to those who know its digests.
+    """
+    status = os.fstat(fd)
+    if 0 <= time.time() - status.st_atime < _USED_SECONDS:
+        return
     with contextlib.suppress(PermissionError):  # another user's: who made it keeps it fresh
-        os.utime(fd, ns=(time.time_ns(), os.fstat(fd).st_mtime_ns))
+        os.utime(fd, ns=(time.time_ns(), status.st_mtime_ns))

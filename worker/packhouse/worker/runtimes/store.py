@@ -24,6 +24,7 @@ from packhouse.worker.runtimes.nuget import Feed, Folder
 from packhouse.worker.runtimes.pip import Pip
 from packhouse.worker.runtimes.target import Target
 from packhouse.worker.settings import Settings
+from packhouse.worker.storage.cache_folder import cache_folder
 from packhouse.worker.storage.readable import Readable
 
 FLOATING_SECONDS: Final = 86400.0
@@ -177,8 +178,7 @@ class RuntimeStore:
     @property
     def cache_folder(self) -> Path:
         """Where what was fetched is kept."""
-        told = self._settings.cache_dir
-        return Path(told) if told else _user_cache() / "packhouse"
+        return cache_folder(self._settings.cache_dir)
 
     def reach_feed(self) -> None:
         """See whether the NuGet feed of the settings answers. Raises ``Absent`` and ``Outage``."""
@@ -219,12 +219,6 @@ def _of_disk() -> Generator[None, None, None]:
         yield
     except OSError as error:
         raise Outage(f"The worker's cache folder cannot be used ({error.strerror or type(error).__name__}).") from error
-
-
-def _user_cache() -> Path:
-    """Where a user's caches lie. Source: the XDG Base Directory Specification."""
-    told = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(told if told.startswith("/") else os.path.expanduser("~/.cache"))  # noqa: PTH111 (never raises)
 
 
 def _lost(kind: type[PackhouseError], file: CachedFile, reason: str) -> PackhouseError:

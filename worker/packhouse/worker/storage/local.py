@@ -5,20 +5,28 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 import unicodedata
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
 from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError
+from packhouse.worker.storage.cache_folder import boot_id
 from packhouse.worker.storage.failures import not_read, not_written, said, unreadable
 from packhouse.worker.storage.location import Location
 from packhouse.worker.storage.roots import Place, Root, reach
 
 MAX_FILES: Final = 100_000
 MAX_FOLDERS_DEEP: Final = 64
+
+_SETTLED: Final = 2 * 10**9
+"""Nanoseconds after which a further change of a file is sure to show in its times.
+
+Some file systems count whole seconds, FAT pairs of them, and the clock of a file server may be a little behind ours.
+"""
 
 # Without O_NONBLOCK, opening a pipe that nobody writes to would never return.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -36,12 +44,22 @@ class OpenFile:
     real: str
     """The worker's own path of it, all links resolved. Not for messages."""
     shown: str
+    opened: int = field(default_factory=time.time_ns)
+    """When, in nanoseconds since 1970."""
 
     @classmethod
     def of(cls, fd: int, real: str, shown: str) -> Self:
         """The file of a descriptor, as it is now."""
         status = os.fstat(fd)
         return cls(fd, status.st_size, str(status.st_mtime_ns), real, shown)
+
+    def identity(self) -> str | None:
+        """See ``Readable``. None where it was changed so shortly before it was opened that a change need not show."""
+        status, boot = os.fstat(self.fd), boot_id()
+        times = status.st_mtime_ns, status.st_ctime_ns
+        if boot is None or max(times) > self.opened - _SETTLED:
+            return None
+        return "file " + " ".join(map(str, (boot, status.st_dev, status.st_ino, status.st_size, *times)))
 
     def readinto(self, buffer: memoryview, at: int) -> int:
         """See ``Readable``."""

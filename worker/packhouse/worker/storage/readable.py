@@ -50,6 +50,13 @@ class Readable(Protocol):
         """
         ...
 
+    def identity(self) -> str | None:
+        """What names its very bytes on this machine, as they are now; None where nothing can be told from it.
+
+        Law: where it is the same before and after they were read, these are the bytes of whatever else has it.
+        """
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

@@ -25,6 +25,8 @@ _AHEAD: Final = 3
 """Pieces on their way at once while a blob is read in order."""
 _WINDOW: Final = 64 * 1024
 """Bytes read at least, where a blob is not read in order: headers lie beside each other."""
+BLOB_IDENTITY: Final = "blob "
+"""How the identities of blobs begin, which hold everywhere."""
 _NOT_FOUND: Final = 404
 _CHANGED: Final = 412
 _FOLDER: Final = "hdi_isfolder"
@@ -71,6 +73,10 @@ class OpenBlob:
     def changed(self) -> str | None:
         """See ``Readable``: a read of other bytes has raised already."""
         return None
+
+    def identity(self) -> str | None:
+        """See ``Readable``: the same on all machines."""
+        return f"{BLOB_IDENTITY}{self.address} {self.mark} {self.size}"
 
     def __enter__(self) -> Self:
         return self
