@@ -9,6 +9,18 @@ from typing import Any
 import pytest
 from support.farm import Farm, RunMaker, quick
 
+from packhouse.worker.ledger import Ledger, connect
+from packhouse.worker.settings import Settings
+
+
+@pytest.fixture
+def ledger(redis_url: str, namespace: str) -> Iterator[Ledger]:
+    """An empty ledger whose leases and limits are short."""
+    settings = Settings(redis_url=redis_url, namespace=namespace, lease_seconds=0.5, crash_limit=3, loss_limit=5)
+    redis = connect(settings.redis_url, patient=False)
+    yield Ledger(redis, settings)
+    redis.close()
+
 
 @pytest.fixture
 def make_run(tmp_path: Path, data: Path) -> RunMaker:

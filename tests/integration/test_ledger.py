@@ -2,78 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
-from typing import cast
 
 import pytest
+from support.ledger import (
+    DIGEST,
+    ME,
+    OTHER,
+    RUN,
+    RUN_KEY,
+    WHY,
+    arrive,
+    events,
+    final,
+    lease,
+    open_run,
+    planned,
+    result,
+)
 
-from packhouse.schemas import STATUS_EVENT, CompletedEvent, RunRef, run_key
-from packhouse.worker.identity import Identity
-from packhouse.worker.ledger import Arrival, Lease, LeaseLost, Ledger, Opened, PlannedJob, Wake, connect
-from packhouse.worker.settings import Settings
-
-RUN = RunRef(source="/farm/ü", id='a "quoted" id')
-RUN_KEY = run_key(RUN)
-DIGEST = "sha256:" + "0" * 64
-OTHER = "sha256:" + "1" * 64
-ME = Identity.of_worker("w1@test")
-
-
-@pytest.fixture
-def settings(redis_url: str, namespace: str) -> Settings:
-    return Settings(redis_url=redis_url, namespace=namespace, lease_seconds=0.5, crash_limit=3, loss_limit=5)
-
-
-@pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
-    redis = connect(settings.redis_url, patient=False)
-    yield Ledger(redis, settings)
-    redis.close()
-
-
-def arrive(ledger: Ledger, digest: str = DIGEST, event_id: str = "e") -> Opened:
-    return ledger.open(Arrival(RUN, event_id, digest, "{}"), queue="ranking", title="a run")
-
-
-def open_run(ledger: Ledger, digest: str = DIGEST) -> Wake | None:
-    return arrive(ledger, digest).wake
-
-
-def lease(ledger: Ledger, job: str, token: str) -> Lease:
-    taken = ledger.lease(RUN_KEY, job, token, ME)
-    assert taken is not None
-    return taken
-
-
-def planned(ledger: Ledger, count: int = 2) -> list[Wake]:
-    open_run(ledger)
-    jobs = [
-        PlannedJob(str(n), "package.zipfile", json.dumps({"type": "Zipfile", "name": f"P{n}"}), f"P{n}")
-        for n in range(count)
-    ]
-    accepted = json.dumps({"content_digest": DIGEST, "packages": [], "ranking": {}})
-    return ledger.plan(
-        lease(ledger, "rank", "r"), accepted=accepted, candidates="[]", left_out="[]", state="succeeded", jobs=jobs
-    )
-
-
-def result(name: str, state: str) -> str:
-    return json.dumps({"type": "Zipfile", "name": name, "state": state})
-
-
-def events(ledger: Ledger) -> list[str]:
-    entries = cast("list[tuple[str, dict[str, str]]]", ledger.redis.xrange(ledger.keys.status))
-    return [STATUS_EVENT.validate_json(fields["event"]).type for _, fields in entries]
-
-
-def final(ledger: Ledger) -> CompletedEvent:
-    text = ledger.redis.get(ledger.keys.final(RUN))
-    assert text is not None
-    event = STATUS_EVENT.validate_json(text)
-    assert isinstance(event, CompletedEvent)
-    return event
+from packhouse.worker.ledger import Lease, LeaseLost, Ledger
 
 
 def test_the_same_run_with_the_same_content_is_opened_once(ledger: Ledger) -> None:
@@ -198,7 +146,7 @@ def test_an_expired_lease_comes_back_by_the_sweep_and_its_holder_is_refused(ledg
 
 def test_a_delayed_job_cannot_be_taken_before_its_time(ledger: Ledger) -> None:
     planned(ledger, 1)
-    ledger.release(lease(ledger, "0", "t"), 0.3)
+    ledger.release(lease(ledger, "0", "t"), 0.3, WHY)
     assert ledger.lease(RUN_KEY, "0", "early", ME) is None
     deadline = time.monotonic() + 10
     while not ledger.sweep([], expired=False).due:

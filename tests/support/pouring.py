@@ -51,6 +51,9 @@ class Recorder:
     def confirm(self) -> None:
         self.on_confirm()
 
+    def commit(self) -> None:
+        self.on_confirm()
+
 
 @dataclass
 class EngineStorage:

@@ -11,10 +11,10 @@ from redis import Redis
 
 from packhouse.producers.connection import PASSING, connect, server_errors, shown
 from packhouse.producers.group import StatusGroup
-from packhouse.producers.streams import AnyStatus, Seen, is_about, is_ours, read_event, read_final, text
+from packhouse.producers.streams import AnyStatus, Seen, is_about, is_ours, read_event, read_final, round_of, text
 from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.errors import ErrorCode, TransientError
-from packhouse.schemas.keys import DEFAULT_NAMESPACE, Keys
+from packhouse.schemas.keys import DEFAULT_NAMESPACE, FIELD, Keys
 from packhouse.schemas.status import CompletedEvent, FinalEvent, RejectedEvent
 
 _BLOCK_SECONDS: Final = 1.0
@@ -70,7 +70,10 @@ class StatusFeed:
         return self._follow(run, cursors, deadline, stop=stop)
 
     def final(self, run: RunRef) -> FinalEvent | None:
-        """The final event of a run that has ended, while its record is kept. Raises as ``follow`` does."""
+        """The final event of a run that has ended, while its record is kept; None while it is made again.
+
+        Raises as ``follow`` does.
+        """
         with server_errors(self._redis):
             value: Any = self._redis.get(self._keys.final(run))
         return read_final(value)
@@ -84,7 +87,7 @@ class StatusFeed:
         event_id: str | None = None,
         after: str | None = None,
     ) -> FinalEvent:
-        """The final event of a run, waited for. The arguments are those of ``watch``.
+        """The final event of a run's latest round, waited for. The arguments are those of ``watch``.
 
         Raises ``TransientError`` (``timed_out``) after ``timeout`` seconds.
         """
@@ -127,7 +130,7 @@ class StatusFeed:
         followed = () if looked else self._follow(run, dict.fromkeys(streams, start), deadline, idle=ended)
         for _, event in followed:
             is_final = isinstance(event, CompletedEvent | RejectedEvent)
-            if is_final and not is_ours(event, content_digest, event_id):
+            if is_final and (not is_ours(event, content_digest, event_id) or self._is_over(run, event)):
                 continue
             yield event
             if is_final:
@@ -159,6 +162,16 @@ class StatusFeed:
             return None
         final = read_final(value)
         return final if final and is_ours(final, content_digest, event_id) else None
+
+    def _is_over(self, run: RunRef, final: FinalEvent) -> bool:
+        """Whether a final event of the stream has given way to a later round of its run."""
+        if not isinstance(final, CompletedEvent):
+            return False
+        try:
+            value: Any = self._redis.get(self._keys.final(run))
+        except PASSING:
+            return False
+        return round_of(read_event({FIELD: value}) if value else None) > round_of(final)
 
     def _cursor(self, stream: str, after: str) -> str:
         if after != "$":

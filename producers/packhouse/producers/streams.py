@@ -16,17 +16,21 @@ from packhouse.schemas.status import (
     AcceptedEvent,
     CompletedEvent,
     FinalEvent,
+    PackageDelayedEvent,
     PackageFailedEvent,
     PackageProgressEvent,
     PackageStartedEvent,
     PackageSucceededEvent,
     RejectedEvent,
+    ReopenedEvent,
 )
 
 AnyStatus = (
     AcceptedEvent
     | RejectedEvent
+    | ReopenedEvent
     | PackageStartedEvent
+    | PackageDelayedEvent
     | PackageProgressEvent
     | PackageSucceededEvent
     | PackageFailedEvent
@@ -71,6 +75,11 @@ def is_ours(final: FinalEvent, content_digest: str | None, event_id: str | None)
     if content_digest is None:
         return not is_refusal(final)
     return final.data.content_digest == content_digest
+
+
+def round_of(event: AnyStatus | None) -> int:
+    """The round of a run that an event begins or ends; 0 for any other."""
+    return event.data.round if isinstance(event, CompletedEvent | ReopenedEvent) else 0
 
 
 def is_refusal(event: AnyStatus) -> bool:

@@ -58,9 +58,17 @@ class ErrorCode(StrEnum):
     AZURE_NOT_FOUND = "azure_not_found"
     AZURE_REFUSED = "azure_refused"
     AZURE_UNAVAILABLE = "azure_unavailable"
+    # What an operator asks for
+    RUN_UNKNOWN = "run_unknown"
+    RUN_OPEN = "run_open"
+    NOTHING_TO_RETRY = "nothing_to_retry"
+    EVENT_NOT_KEPT = "event_not_kept"
+    DEAD_LETTER_UNKNOWN = "dead_letter_unknown"
+    DEAD_LETTER_TRUNCATED = "dead_letter_truncated"
     # The machinery
     WORKER_LOST = "worker_lost"
     LEASE_LOST = "lease_lost"
+    CANCELLED = "cancelled"
     CONNECTION_FAILED = "connection_failed"
     CONFIGURATION_INVALID = "configuration_invalid"
     TIMED_OUT = "timed_out"

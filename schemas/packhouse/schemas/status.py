@@ -87,7 +87,7 @@ class PackageResult(PackageRef):
     attempts: int = 1
     worker: str | None = None
     seconds: float | None = None
-    """From the first start to the end, attempts and pauses between them included."""
+    """From the first start of the round to the end, attempts and pauses between them included."""
 
 
 class Accepted(Document):
@@ -106,6 +106,26 @@ class PackageStarted(Document):
     worker: str
 
 
+class PackageDelayed(Document):
+    """An attempt ended in an error that may pass by itself; there will be another."""
+
+    package: PackageRef
+    attempt: int
+    """The one that failed."""
+    seconds: float
+    """Until the next."""
+    error: Problem
+
+
+class Reopened(Document):
+    """After its final event, failed packages of the run are made again. There will be another final event."""
+
+    round: int
+    """2 for the first time."""
+    packages: list[PackageRef]
+    """Those that are made again; none where the run is to be ranked first."""
+
+
 class PackageProgress(Document):
     """How far a package is. These events have a stream of their own."""
 
@@ -113,6 +133,7 @@ class PackageProgress(Document):
     stage: str
     bytes_done: int
     bytes_total: int
+    attempt: int | None = None
 
 
 class Rejected(Document):
@@ -129,12 +150,15 @@ class Timings(Document):
     """When a run passed its stations."""
 
     accepted_at: AwareDatetime
+    reopened_at: AwareDatetime | None = None
+    """When the run's failed packages were asked for again, in a later round."""
     completed_at: AwareDatetime
     seconds: float
+    """From the beginning of the round to its end."""
 
 
 class Completed(Document):
-    """The one final outcome of a run."""
+    """The final outcome of a run, one for each round."""
 
     content_digest: Digest
     state: RunState
@@ -145,6 +169,8 @@ class Completed(Document):
     error: Problem | None = None
     """Why the run failed as a whole, before it came to its packages."""
     timings: Timings
+    round: int = 1
+    """Above 1 where failed packages were made again: this event then takes the place of the round's before."""
 
 
 class AcceptedEvent(CloudEvent):
@@ -159,6 +185,20 @@ class RejectedEvent(CloudEvent):
 
     type: Literal["packhouse.packaging.rejected"] = "packhouse.packaging.rejected"
     data: Rejected
+
+
+class ReopenedEvent(CloudEvent):
+    """``packhouse.packaging.reopened``: the final event before it no longer is final."""
+
+    type: Literal["packhouse.packaging.reopened"] = "packhouse.packaging.reopened"
+    data: Reopened
+
+
+class PackageDelayedEvent(CloudEvent):
+    """``packhouse.package.delayed``."""
+
+    type: Literal["packhouse.package.delayed"] = "packhouse.package.delayed"
+    data: PackageDelayed
 
 
 class PackageStartedEvent(CloudEvent):
@@ -201,7 +241,9 @@ FinalEvent: TypeAlias = RejectedEvent | CompletedEvent
 StatusEvent: TypeAlias = Annotated[
     AcceptedEvent
     | RejectedEvent
+    | ReopenedEvent
     | PackageStartedEvent
+    | PackageDelayedEvent
     | PackageProgressEvent
     | PackageSucceededEvent
     | PackageFailedEvent

@@ -46,6 +46,9 @@ class Progress:
     def confirm(self) -> None:
         self.confirmed()
 
+    def commit(self) -> None:
+        self.confirmed()
+
 
 @pytest.fixture
 def pour(place: BlobPlace, tmp_path: Path, redis_url: str, namespace: str) -> Callable[..., Poured]:

@@ -72,6 +72,15 @@ EXAMPLES: dict[str, list[Any]] = {
     "package-started": [
         {**RUN, "type": "packhouse.package.started", "data": {"package": PACKAGE, "attempt": 1, "worker": "w"}}
     ],
+    "packaging-reopened": [
+        {**RUN, "type": "packhouse.packaging.reopened", "data": {"round": 2, "packages": [PACKAGE]}}
+    ],
+    "package-delayed": [
+        {
+            **RUN, "type": "packhouse.package.delayed",
+            "data": {"package": PACKAGE, "attempt": 1, "seconds": 2.5, "error": PROBLEM},
+        }
+    ],
     "package-progress": [
         {
             **RUN, "type": "packhouse.package.progress",
@@ -124,7 +133,7 @@ EXAMPLES: dict[str, list[Any]] = {
 EXAMPLES["status-event"] = [
     *EXAMPLES["packaging-accepted"], *EXAMPLES["packaging-rejected"], *EXAMPLES["packaging-completed"],
     *EXAMPLES["package-started"], *EXAMPLES["package-progress"], *EXAMPLES["package-succeeded"],
-    *EXAMPLES["package-failed"],
+    *EXAMPLES["package-failed"], *EXAMPLES["package-delayed"], *EXAMPLES["packaging-reopened"],
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.keys import FIELD
 from packhouse.schemas.status import PackageProgress, PackageProgressEvent, PackageRef
-from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Ledger
+from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Ledger, Motion
 from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.settings import Settings
 from packhouse.worker.tracing import Span
@@ -95,10 +95,21 @@ class LeaseKeeper:
 
     def confirm(self) -> None:
         """Ask the ledger, and hold the lease for its full time from now. Raises ``LeaseLost``."""
+        self._confirm(publishing=False)
+
+    def commit(self) -> None:
+        """As ``confirm``, before what others will see: from here on the run's cancelling comes too late for this."""
+        self._confirm(publishing=True)
+
+    def _confirm(self, *, publishing: bool) -> None:
         self.advance(0)
-        if not self._ledger.renew(self._lease):
+        if not self._ledger.renew(self._lease, self._motion(), publishing=publishing):
             self._lost.set()
             raise LeaseLost
+
+    def _motion(self) -> Motion:
+        silent = time.monotonic() - self._moved
+        return Motion(self._stage, self._bytes_done, self._bytes_total, max(0.0, silent))
 
     def _keep(self) -> None:
         ledger = self._ledger.impatient
@@ -118,7 +129,7 @@ class LeaseKeeper:
                     log.error("No progress in stage %s for %.0f s: letting the lease go", self._stage, silent)
                     self._lost.set()
                 elif now - renewed >= every:
-                    if not ledger.renew(self._lease):
+                    if not ledger.renew(self._lease, self._motion()):
                         self._lost.set()
                     renewed = now
             except RedisError as error:
@@ -138,7 +149,11 @@ class LeaseKeeper:
             source=self._run.source,
             subject=self._run.id,
             data=PackageProgress(
-                package=self._package, stage=self._stage, bytes_done=self._bytes_done, bytes_total=self._bytes_total
+                package=self._package,
+                stage=self._stage,
+                bytes_done=self._bytes_done,
+                bytes_total=self._bytes_total,
+                attempt=lease.attempt,
             ),
         )
         redis.xadd(

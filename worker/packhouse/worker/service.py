@@ -74,7 +74,11 @@ def run_finished(context: Context, run_key: str) -> str:
     if lease is None:
         return "nothing to do"
     with _told(context, lease, "rank") as span:
-        return _rank(context, lease, span)
+        try:
+            return _rank(context, lease, span)
+        except LeaseLost:
+            span.failed("lease_lost")
+            return "the lease was lost"
 
 
 def _rank(context: Context, lease: Lease, span: Span) -> str:
@@ -85,13 +89,11 @@ def _rank(context: Context, lease: Lease, span: Span) -> str:
     except ValidationError as error:
         span.failed("rejected")
         problem, problems = _problems(error)
-    except LeaseLost:
-        return "the lease was lost"
     except PackhouseError as error:
         pause = _pause(context, lease, error) if isinstance(error, TransientError) else None
         span.failed(error.code)
         if pause is not None:
-            context.ledger.release(lease, pause)
+            context.ledger.release(lease, pause, error.problem)
             recorder().retry(RANK_JOB, error.code)
             return f"will be tried again in {pause:.1f} s: {error}"
         problem, problems = error.problem, [error.problem]
@@ -150,13 +152,13 @@ def _package(context: Context, lease: Lease, span: Span, started: float) -> str:
             pause = _pause(context, lease, error)
             span.failed(error.code)
             if pause is not None:
-                context.ledger.release(lease, pause)
+                context.ledger.release(lease, pause, error.problem)
                 recorder().retry(config.type, error.code)
                 return f"will be tried again in {pause:.1f} s: {error}"
             problem = error.problem
-        except RedisError:
+        except RedisError as error:
             # The ledger is patient with an absent server. One that refuses is the operator's to mend: the work waits.
-            context.ledger.release(lease, context.settings.retry_seconds_max)
+            context.ledger.release(lease, context.settings.retry_seconds_max, problem_of(_refused(error)))
             raise
         except PermanentError as error:
             problem = error.problem
@@ -304,6 +306,14 @@ def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingC
                 )
             plan_json = frozen.plan
         return packager.pour(job, packager.plan_type.model_validate_json(plan_json))
+
+
+def _refused(error: RedisError) -> TransientError:
+    return TransientError(
+        ErrorCode.CONNECTION_FAILED,
+        f"The server refused what packaging wrote to it: {error}",
+        fix="See the server's memory and state with packhouse doctor; it is tried again by itself.",
+    )
 
 
 def _pause(context: Context, lease: Lease, error: TransientError) -> float | None:

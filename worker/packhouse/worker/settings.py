@@ -84,6 +84,15 @@ class Settings(BaseSettings):
     dead_letter_bytes: int = Field(
         default=_MIB, ge=1024, description="Of a longer dead letter only the head, its length and digest are kept."
     )
+    dead_letter_total_bytes: int = Field(
+        default=64 * _MIB, ge=1024, description="How much the dead letters keep in all; the oldest go first."
+    )
+    failed_event_bytes: int = Field(
+        default=256 * _MIB,
+        ge=0,
+        description="How much of the events of runs with failed packages is kept in all, for `packhouse retry`; the "
+        "oldest go first.",
+    )
     soft_shutdown_seconds: float = Field(
         default=20.0, ge=0, description="How long a stopping worker lets its packages finish before it hands them back."
     )

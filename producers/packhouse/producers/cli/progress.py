@@ -11,11 +11,13 @@ from packhouse.producers.cli.say import say
 from packhouse.producers.streams import AnyStatus
 from packhouse.schemas.status import (
     AcceptedEvent,
+    PackageDelayedEvent,
     PackageFailedEvent,
     PackageProgressEvent,
     PackageRef,
     PackageStartedEvent,
     PackageSucceededEvent,
+    ReopenedEvent,
 )
 from packhouse.schemas.text import visible
 
@@ -53,6 +55,14 @@ def line_of(event: AnyStatus) -> str | None:
     if isinstance(event, PackageFailedEvent):
         error = event.data.error
         return f"failed: {_title(event.data)}" + (f" [{error.code}] {error.message}" if error else "")
+    if isinstance(event, PackageDelayedEvent):
+        data = event.data
+        return (
+            f"delayed: {_title(data.package)}, again in {data.seconds:.0f} s: [{data.error.code}] {data.error.message}"
+        )
+    if isinstance(event, ReopenedEvent):
+        again = ", ".join(map(_title, event.data.packages)) or "the ranking and all packages"
+        return f"reopened, round {event.data.round}: {again}"
     return None
 
 
@@ -108,6 +118,11 @@ class Bars:
         elif isinstance(event, PackageProgressEvent):
             data = event.data
             self._bar(data.package, data.stage, completed=data.bytes_done, total=data.bytes_total or None)
+        elif isinstance(event, PackageDelayedEvent):
+            self._bar(event.data.package, "delayed")
+        elif isinstance(event, ReopenedEvent):
+            for package in event.data.packages:
+                self._bar(package, "waiting")
         elif isinstance(event, PackageSucceededEvent):
             done = event.data.bytes or 1
             self._bar(event.data, "succeeded", completed=done, total=done)

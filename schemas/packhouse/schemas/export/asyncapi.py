@@ -18,11 +18,13 @@ from packhouse.schemas.keys import DEFAULT_NAMESPACE, FIELD, Keys
 from packhouse.schemas.status import (
     AcceptedEvent,
     CompletedEvent,
+    PackageDelayedEvent,
     PackageFailedEvent,
     PackageProgressEvent,
     PackageStartedEvent,
     PackageSucceededEvent,
     RejectedEvent,
+    ReopenedEvent,
 )
 
 VERSION: Final = "1.0.0"
@@ -43,13 +45,17 @@ _CHANNELS: Final[dict[str, tuple[str, str, str, tuple[type[Document], ...]]]] = 
         (
             "What becomes of each run. The last event of a run is packaging.rejected or packaging.completed; its id is "
             "derived from the run, so that a reader can drop a second copy. That event is also kept under the key "
-            "{packhouse}:final:<first 32 hexadecimal digits of the SHA-256 of source, NUL, subject>."
+            "{packhouse}:final:<first 32 hexadecimal digits of the SHA-256 of source, NUL, subject>. Where an operator "
+            "has failed packages made again, packaging.reopened follows and takes its place under the key until the "
+            "round ends with a packaging.completed of its own, whose id and data.round have the round's number."
         ),
         (
             AcceptedEvent,
             PackageStartedEvent,
+            PackageDelayedEvent,
             PackageSucceededEvent,
             PackageFailedEvent,
+            ReopenedEvent,
             RejectedEvent,
             CompletedEvent,
         ),

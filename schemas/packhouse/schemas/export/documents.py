@@ -22,11 +22,13 @@ from packhouse.schemas.status import (
     STATUS_EVENT,
     AcceptedEvent,
     CompletedEvent,
+    PackageDelayedEvent,
     PackageFailedEvent,
     PackageProgressEvent,
     PackageStartedEvent,
     PackageSucceededEvent,
     RejectedEvent,
+    ReopenedEvent,
 )
 from packhouse.schemas.verification import VerifyReport
 
@@ -42,7 +44,9 @@ DOCUMENTS: Final[dict[str, TypeAdapter[Any]]] = {
     "packaging-accepted": TypeAdapter(AcceptedEvent),
     "packaging-rejected": TypeAdapter(RejectedEvent),
     "packaging-completed": TypeAdapter(CompletedEvent),
+    "packaging-reopened": TypeAdapter(ReopenedEvent),
     "package-started": TypeAdapter(PackageStartedEvent),
+    "package-delayed": TypeAdapter(PackageDelayedEvent),
     "package-progress": TypeAdapter(PackageProgressEvent),
     "package-succeeded": TypeAdapter(PackageSucceededEvent),
     "package-failed": TypeAdapter(PackageFailedEvent),

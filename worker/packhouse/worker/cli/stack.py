@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import click
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from packhouse.schemas.errors import ErrorCode, PermanentError, TransientError
-from packhouse.worker.ledger import connect
+from packhouse.worker.ledger import LedgerVersionError, connect
 from packhouse.worker.setting_files import SECRETS_DIR
 from packhouse.worker.settings import Settings, load
 
@@ -61,12 +61,24 @@ def settings_of(data_dir: Path | None) -> Settings:
 
 
 @contextmanager
-def server(settings: Settings) -> Generator[Redis]:
-    """A client of the server, which answers. Raises ``TransientError`` (``connection_failed``) where it stops to."""
-    redis = connect(settings.redis_url, patient=False, timeout=10.0)
+def server(settings: Settings, *, decode: bool = True) -> Generator[Redis]:
+    """A client of the server, which answers, in text or as it is.
+
+    Raises ``TransientError`` (``connection_failed``) where it stops to, and ``PermanentError``
+    (``configuration_invalid``) where it refuses this user.
+    """
+    redis = connect(settings.redis_url, patient=False, timeout=10.0, decode=decode)
     try:
         redis.ping()
         yield redis
+    except LedgerVersionError as error:
+        raise error.explained from error
+    except (AuthenticationError, NoPermissionError, ResponseError) as error:
+        raise PermanentError(
+            ErrorCode.CONFIGURATION_INVALID,
+            f"The server at {shown(settings.redis_url)} refuses: {error}",
+            fix="Use the address of a user that may do this: operator, or worker.",
+        ) from error
     except RedisError as error:
         raise TransientError(
             ErrorCode.CONNECTION_FAILED,

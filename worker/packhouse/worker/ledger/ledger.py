@@ -21,17 +21,22 @@ from redis.retry import Retry
 
 from packhouse.schemas.base import canonical_json
 from packhouse.schemas.cloudevent import RunRef
+from packhouse.schemas.errors import Problem
 from packhouse.schemas.keys import Keys, run_key
+from packhouse.schemas.status import PackageRef
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger.records import (
     Answer,
     Arrival,
+    Cancelled,
     DeadLetter,
     Frozen,
     Held,
     Lease,
     LeaseLost,
+    Motion,
     Opened,
+    Reopened,
     Round,
     Swept,
     Wake,
@@ -42,6 +47,8 @@ from packhouse.worker.settings import Settings
 _SCRIPTS = files("packhouse.worker.ledger") / "scripts"
 _PATIENCE = 240
 """Tries of a call while the server is away: with pauses of up to two seconds, about five minutes."""
+
+_STANDING = Motion()
 
 _LEAVES_WITHIN = 600
 """Seconds after which a worker that said it leaves has surely gone."""
@@ -89,6 +96,8 @@ class Ledger:
                 "status_length": settings.status_length,
                 "dead_letter_length": settings.dead_letter_length,
                 "dead_letter_bytes": settings.dead_letter_bytes,
+                "dead_letter_total_bytes": settings.dead_letter_total_bytes,
+                "failed_event_bytes": settings.failed_event_bytes,
                 "retention_seconds": max(1, int(settings.retention_days * 86400)),
                 "crash_limit": settings.crash_limit,
                 "loss_limit": settings.loss_limit,
@@ -144,9 +153,18 @@ class Ledger:
             names=json.loads(f"{{{names}}}"), digest=digest, event=event or self._event(run),
         )  # fmt: skip
 
-    def renew(self, lease: Lease) -> bool:
-        """Hold a lease for its full time from now; False where it is lost."""
-        return bool(self.call("renew", lease.run, lease.job, lease.token, self._lease_ms))
+    def renew(self, lease: Lease, motion: Motion = _STANDING, *, publishing: bool = False) -> bool:
+        """Hold a lease for its full time from now; False where it is lost.
+
+        ``publishing``: the package is about to be seen by others, so that it is too late to cancel this attempt.
+        """
+        silent_ms = int(motion.silent * 1000)
+        return bool(
+            self.call(
+                "renew", lease.run, lease.job, lease.token, self._lease_ms, motion.stage, motion.done, motion.total,
+                silent_ms, int(publishing),
+            )
+        )  # fmt: skip
 
     def _event(self, run: str) -> str:
         """A long event: copied once by the server, and not by a script as well. Empty where the run is over."""
@@ -189,10 +207,27 @@ class Ledger:
         if not self.call("settle", lease.run, lease.job, lease.token, outcome, result):
             raise LeaseLost
 
-    def release(self, lease: Lease, seconds: float) -> None:
+    def release(self, lease: Lease, seconds: float, why: Problem) -> None:
         """Let a job wait before it is tried again. Raises ``LeaseLost``."""
-        if not self.call("release", lease.run, lease.job, lease.token, int(seconds * 1000)):
+        error = why.model_dump_json(exclude_none=True)
+        if not self.call("release", lease.run, lease.job, lease.token, int(seconds * 1000), error):
             raise LeaseLost
+
+    # What an operator may do
+
+    def cancel(self, run: str) -> Cancelled:
+        """End a run: what waits fails as ``cancelled`` at once, what is at work loses its lease."""
+        outcome, *numbers = self.call("cancel", run)
+        return Cancelled(outcome, *numbers)
+
+    def reopen(self, run: str, names: Iterable[str] = ()) -> Reopened:
+        """Let failed packages of a run be made again: those of these names, or all."""
+        outcome, *rest = self.call("reopen", run, json.dumps(list(names)))
+        if outcome == "none":
+            return Reopened(outcome, name=rest[0])
+        if outcome != "reopened":
+            return Reopened(outcome)
+        return Reopened(outcome, int(rest[0]), tuple(PackageRef.model_validate(one) for one in json.loads(rest[1])))
 
     # The run queue
 

@@ -8,6 +8,7 @@ from typing import Final, Literal, Self
 
 from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.errors import ErrorCode, Problem, TransientError
+from packhouse.schemas.status import PackageRef
 
 RANK_JOB: Final = "rank"
 """Id of the job that ranks a run; packages are jobs ``0``, ``1``, … in the order of the packaging config."""
@@ -100,6 +101,41 @@ class Lease:
     """Content digest of the run."""
     event: str = ""
     """The run's event as it came."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How far the work on a job is."""
+
+    stage: str = ""
+    done: int = 0
+    """Bytes of the stage."""
+    total: int = 0
+    silent: float = 0.0
+    """Seconds since the work last moved."""
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What came of cancelling a run."""
+
+    outcome: Literal["cancelled", "over", "unknown"]
+    ended: int = 0
+    """Jobs that end by it."""
+    publishing: int = 0
+    """Packages for which it came too late: they are being published at this moment."""
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """What came of asking for a run's failed packages once more."""
+
+    outcome: Literal["reopened", "unknown", "open", "rejected", "succeeded", "gone", "none"]
+    round: int = 0
+    packages: tuple[PackageRef, ...] = ()
+    """Those that are made again; none where the run had not come to its packages."""
+    name: str = ""
+    """The name that no failed package has."""
 
 
 @dataclass(frozen=True)

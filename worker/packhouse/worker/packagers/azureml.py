@@ -141,7 +141,7 @@ class _Pouring:
         self._plan = plan
         self._kind = kind
         self._writer = FolderWriter(job.azure.blobs, job.notebook, job.progress, lambda file: _opened(job, file))
-        self._registrar = Registrar(workspace.assets, job.notebook.note, job.progress.confirm)
+        self._registrar = Registrar(workspace.assets, job.notebook.note, job.progress.commit)
 
     def must_not_be_taken(self, asset: PlannedAsset) -> None:
         """See ``Registrar``."""

@@ -37,6 +37,10 @@ class Progress(Protocol):
         """Ask the ledger whether the lease still holds: before anything that others can see."""
         ...
 
+    def commit(self) -> None:
+        """As ``confirm``, before the package itself is seen: it is then too late to cancel it."""
+        ...
+
 
 @dataclass(frozen=True)
 class PackageJob:

@@ -118,7 +118,7 @@ class ZipfilePackager:
             job.progress.stage("writing", total)
             entries = len(plan.files) + 1
             needed = total + _FOR_HEADERS * entries
-            with place.published(needed=needed, entries=entries, confirm=job.progress.confirm) as sink:
+            with place.published(needed=needed, entries=entries, confirm=job.progress.commit) as sink:
                 pouring = _Pouring(job, ZipWriter(sink))
                 manifest = pouring.pour(plan)
                 size = pouring.finish()
@@ -208,7 +208,7 @@ def _publish_report(job: PackageJob, plan: ZipfilePlan) -> None:
     page = next((file.made or "" for file in plan.files if file.path == REPORT), "").encode()
     with (
         destination_of(job, f"{job.config.name}.{REPORT}") as place,
-        place.published(needed=len(page), entries=1, confirm=job.progress.confirm) as sink,
+        place.published(needed=len(page), entries=1, confirm=job.progress.commit) as sink,
     ):
         sink.write(page)
 

@@ -9,10 +9,10 @@ if held[1] == 'settled' and held[2] == token then return 1 end
 if not holds(run, 'rank', token) then return 0 end
 close_job(run, 'rank', token)
 local raw, digest = unpack(redis.call('HMGET', key, 'event', 'digest'))
-redis.call('XADD', P .. 'dead-letters', 'MAXLEN', '~', settings.dead_letter_length, '*', 'reason', ARGV[4],
-  'run', run, 'bytes', #raw, 'digest', digest, 'event', string.sub(raw, 1, settings.dead_letter_bytes))
+bury({'reason', ARGV[4], 'run', run, 'bytes', #raw, 'digest', digest, 'event',
+  string.sub(raw, 1, settings.dead_letter_bytes)})
 -- Its id holds the digest: corrected and sent again, the same run id may be rejected again, or end well.
-count('dead_letters')
 count('runs:rejected')
+let_go_of_event(run)
 finish(run, 'rejected', event(run, string.sub(digest, 8, 23) .. '/rejected', 'packhouse.packaging.rejected', ARGV[3], now()))
 return 1
