@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ import psutil
 from conftest import server_binary
 from redis import Redis
 from redis.exceptions import RedisError
+from support.engines import engine, publishing
 from support.farm import Farm, quick, wait_for
 
 from packhouse.schemas.keys import DEFAULT_NAMESPACE
@@ -187,27 +187,15 @@ class Host:
 
     def publish(self, *numbers: int) -> None:
         """An engine on this host publishes a run for each number."""
-        engine = self._engine(*map(str, numbers))
-        engine.communicate(timeout=120)
-        assert engine.returncode == 0
+        address, output = self._switch.address, f"{self.mount}/output_dir"
+        process = engine(address, output, *map(str, numbers), enter=self.spaces.enter)
+        process.communicate(timeout=120)
+        assert process.returncode == 0
 
-    @contextmanager
-    def publishing(self, first: int, pause: float) -> Generator[list[int]]:
-        """An engine publishes one run after the other within. Gives the numbers, complete at the end."""
-        numbers: list[int] = []
-        engine = self._engine("--from", str(first), str(pause))
-        try:
-            yield numbers
-            assert engine.poll() is None, "the engine ended by itself"
-        finally:
-            told, _ = engine.communicate(timeout=60)
-        assert engine.returncode == 0
-        numbers += map(int, told.split())
-
-    def _engine(self, *arguments: str) -> subprocess.Popen[bytes]:
-        script = Path(__file__).with_name("engine_child.py")
-        command = [sys.executable, str(script), self._switch.address, f"{self.mount}/output_dir", *arguments]
-        return subprocess.Popen([*self.spaces.enter, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def publishing(self, first: int, pause: float) -> AbstractContextManager[list[int]]:
+        """An engine on this host publishes one run after the other within. Gives the numbers, complete at the end."""
+        address, output = self._switch.address, f"{self.mount}/output_dir"
+        return publishing(address, output, first=first, pause=pause, enter=self.spaces.enter)
 
     def end(self) -> None:
         """The host loses power."""

@@ -48,12 +48,15 @@ def text(value: object) -> str:
 
 
 def read_event(fields: Mapping[Any, Any] | None) -> AnyStatus | None:
-    """The event of an entry; None for an entry that was deleted, or holds what this version does not know."""
+    """The event of an entry; None for an entry that was deleted, or is no event that this version knows.
+
+    Fields that it does not know are left out: newer workers may tell more.
+    """
     value: Any = (fields.get(FIELD.encode()) or fields.get(FIELD)) if fields else None
     if not value:
         return None
     try:
-        return STATUS_EVENT.validate_json(value)
+        return STATUS_EVENT.validate_json(value, extra="ignore")
     except ValidationError:
         return None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from packhouse.schemas.base import Document
 
@@ -78,7 +78,8 @@ class ErrorCode(StrEnum):
 class Problem(Document):
     """An error as data: what happened, where, and what the reader can do about it."""
 
-    code: ErrorCode
+    code: Annotated[ErrorCode | str, Field(union_mode="left_to_right")]
+    """One of ours; text where it is one that only a newer release has."""
     message: str
     fix: str
     field: str | None = None

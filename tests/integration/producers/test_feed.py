@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -77,6 +78,24 @@ def test_what_this_version_does_not_know_is_passed_over(feed: StatusFeed, worker
     worker.redis.xadd(worker.keys.status, {"other": "field"})
     worker.complete(make_event())
     assert kinds(list(feed.follow(after="0", timeout=0.1))) == ["packaging.completed"]
+
+
+def test_what_a_newer_worker_tells_besides_keeps_no_event_from_an_older_engine(
+    feed: StatusFeed, worker, make_event: Make
+) -> None:
+    error = {"code": "reason_of_tomorrow", "message": "It rained.", "fix": "Wait.", "weather": "rain"}
+    package = {"type": "Zipfile", "name": "A", "state": "failed", "error": error, "colour": "red"}
+    now = "2024-06-01T12:00:00Z"
+    timings = {"accepted_at": now, "completed_at": now, "seconds": 0.0, "paused": 1}
+    event = make_event()
+    names = {"specversion": "1.0", "id": "1/final", "source": event.source, "subject": event.subject, "later": "more"}
+    data = {"content_digest": event.content_digest, "state": "failed", "packages": [package], "timings": timings}
+    worker.noise(json.dumps({**names, "type": "packhouse.packaging.completed", "data": {**data, "cost": {"eur": 1}}}))
+    final = feed.wait(event.run, DEADLINE)
+    assert isinstance(final, CompletedEvent)
+    told = final.data.packages[0].error
+    assert told is not None
+    assert (told.code, told.message) == ("reason_of_tomorrow", "It rained.")
 
 
 def test_progress_comes_only_where_it_is_asked_for_and_in_the_order_of_time(
