@@ -8,7 +8,7 @@ JOBS ?= 2
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full image-check lint format bench faults lock pictures schemas clean
+.PHONY: help setup demo test test-full image-check lint format bench faults fuzz lock pictures schemas clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ image-check: setup ## The container image: lint it, run its steps in a Debian, a
 faults: setup ## Processes killed at the worst moments, over and over
 	.ci/need unzip=unzip node=nodejs npm=npm
 	$(PYTEST) -m "" tests/faults
+
+fuzz: setup ## Changed inputs for every reader of what others wrote: tests/fuzz/README.md
+	cd tests && ../$(BIN)/python -m fuzz
 
 bench: setup ## Time, memory and bytes beside cp, Olive and others: tests/bench/README.md
 	cd tests && ../$(BIN)/python -m bench

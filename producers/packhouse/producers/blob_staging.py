@@ -166,6 +166,7 @@ def _container(address: BlobAddress) -> Generator[ContainerClient]:
         retry_policy=ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=4, random_jitter_range=1),
         connection_timeout=10,
         read_timeout=60,
+        permit_redirects=False,
     ) as client:
         yield client
 

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from packhouse.schemas.base import AbsolutePath, Digest, Directory, Document, Text, canonical_json, content_digest
 from packhouse.schemas.cloudevent import CloudEvent
+from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.footprint import Footprint
 from packhouse.schemas.packaging import PackagingConfigs
 
@@ -116,8 +117,18 @@ class RunFinished(CloudEvent):
         return cls(id=str(uuid.uuid4()), source=source, subject=run_id, time=datetime.now(UTC), data=data)
 
     def to_wire(self) -> bytes:
-        """The event as it goes into the run queue: canonical JSON, what is not set left out."""
-        return canonical_json(from_json(self.model_dump_json(exclude_none=True)))
+        """The event as it goes into the run queue: canonical JSON, what is not set left out.
+
+        Raises ``PermanentError`` (``event_invalid``) for what JSON cannot say, and for what no reader would take.
+        """
+        try:
+            return canonical_json(from_json(self.model_dump_json(exclude_none=True)))
+        except ValueError as error:
+            raise PermanentError(
+                ErrorCode.EVENT_INVALID,
+                f"The event cannot be written as JSON: {error}.",
+                fix="Keep to texts that are Unicode, and to objects and lists that are nested less than 200 deep.",
+            ) from None
 
     @property
     def content_digest(self) -> Digest:

@@ -8,11 +8,12 @@ a folder per accelerator where there are several (0.7 to 0.9), ``footprint.json`
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from packhouse.producers.olive.accelerator import split_prefix
 from packhouse.producers.olive.nodes import RawFootprint, output_invalid
@@ -62,14 +63,14 @@ def read_json(path: Path) -> RawFootprint:
     Raises ``PermanentError``: ``output_not_found``, ``output_invalid``.
     """
     try:
-        value: Any = json.loads(path.read_bytes())
+        value: Any = from_json(path.read_bytes())
     except FileNotFoundError:
         raise PermanentError(
             ErrorCode.OUTPUT_NOT_FOUND, f"There is no file {path}.", fix="Give the output_dir of a run that has ended."
         ) from None
     except OSError as error:
         raise output_invalid(str(path), [("", f"cannot be read: {error.strerror}")]) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = f"is no JSON, or only half of it was written: {error}"
         raise output_invalid(str(path), [("", reason)]) from error
     if not isinstance(value, dict):

@@ -21,8 +21,10 @@ PATIENCE: Final[dict[str, Any]] = {
     "retry_backoff_max": 5,
     "connection_timeout": 10,
     "read_timeout": 60,
+    "permit_redirects": False,
 }
-"""Few and short: what lasts longer is tried again by the ledger, which does not hold a process meanwhile."""
+"""Few tries and short ones: what lasts longer is tried again by the ledger, which does not hold a process meanwhile.
+Nobody but the settings says who is asked, so no answer sends to another host."""
 
 
 class Workspace:

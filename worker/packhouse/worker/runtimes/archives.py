@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import zipfile
 import zlib
 from collections.abc import Callable
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -36,7 +37,7 @@ def wheel_facts(path: Path, name: str, beat: Callable[[int], None]) -> Fetched:
         distribution, version, _, _ = parse_wheel_filename(path.name)
     except (InvalidWheelFilename, InvalidVersion):
         raise Absent(f"What was found for it, {path.name!r}, is not the name of a wheel.") from None
-    headers = BytesHeaderParser().parsebytes(_checked(path, _METADATA, beat))
+    headers = HeaderParser().parsestr(_checked(path, _METADATA, beat).decode("utf-8", "replace"))
     said = (headers.get("Name", ""), headers.get("Version", ""))
     try:
         same = canonicalize_name(said[0]) == distribution == canonicalize_name(name) and Version(said[1]) == version
@@ -60,7 +61,8 @@ def nupkg_facts(path: Path, nuget_id: str, version: str, beat: Callable[[int], N
         raise Absent("Its nuspec declares a document type, which no nuspec does.")
     try:
         root = ET.fromstring(text)  # noqa: S314 (bounded, and without a document type there is no entity)
-    except ET.ParseError:
+    except (ET.ParseError, LookupError, ValueError):
+        # The latter two are for encodings that Python has not, or has and expat cannot use.
         raise Absent("Its nuspec is not XML.") from None
     said_id, said_version = (_text(root, "id"), _text(root, "version"))
     if said_id.lower() != nuget_id.lower() or nuget_version(said_version) != nuget_version(version):
@@ -71,7 +73,7 @@ def nupkg_facts(path: Path, nuget_id: str, version: str, beat: Callable[[int], N
 def nuget_version(text: str) -> str:
     """A version in NuGet's normal form: no build metadata, three parts or four, no zeros in front, lower case."""
     numbers, dash, label = text.partition("+")[0].strip().lower().partition("-")
-    parts = [str(int(part)) if part.isdecimal() else part for part in numbers.split(".")]
+    parts = [(part.lstrip("0") or "0") if part.isascii() and part.isdecimal() else part for part in numbers.split(".")]
     parts += ["0"] * (3 - len(parts))
     if parts[3:] == ["0"]:
         del parts[3:]
@@ -95,12 +97,16 @@ def _checked(path: Path, wanted: re.Pattern[str], beat: Callable[[int], None]) -
             return archive.read(found[0])
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
         raise Absent("What was found for it is a damaged archive.") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Absent("What was found for it is an archive that leads to places before its beginning.") from error
 
 
 def _must_be_requirement(text: str) -> None:
     try:
         requirement = Requirement(text)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         raise Absent(f"Its metadata has a requirement that is none: {text[:100]!r}.") from None
     if requirement.url:
         raise Absent(f"Its metadata requires {requirement.name} from an address of its own.")

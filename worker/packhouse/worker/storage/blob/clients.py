@@ -112,6 +112,7 @@ def _client(root: BlobAddress, credential: Any) -> ContainerClient:
         retry_policy=ExponentialRetry(initial_backoff=1, increment_base=1, retry_total=2, random_jitter_range=1),
         connection_timeout=10,
         read_timeout=60,
+        permit_redirects=False,  # The library would ask any host that an answer names.
         max_single_get_size=PIECE,
         max_chunk_get_size=PIECE,
     )

@@ -31,6 +31,8 @@ class Fault(Document):
     message: str = "A fault that was switched on."
     retry_after: int | None = None
     """Seconds, in the header Retry-After of that answer."""
+    location: str | None = None
+    """Where that answer sends to, in the header Location."""
     cut_request_after: int | None = None
     """The connection is cut when so many bytes of the request's body have been read. It is not carried out."""
     cut_response_after: int | None = None

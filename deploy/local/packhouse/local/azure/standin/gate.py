@@ -186,6 +186,8 @@ class _Inside(_Handler):
             reply = self._service.refusal(fault.status, fault.code, fault.message)
             if fault.retry_after is not None:
                 reply.headers["Retry-After"] = str(fault.retry_after)
+            if fault.location is not None:
+                reply.headers["Location"] = fault.location
         else:
             reply = self._service.answer(request)
         self._drain(record, request)
