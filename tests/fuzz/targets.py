@@ -143,6 +143,8 @@ class _Bytes:
 
     def changed(self) -> None: ...
 
+    def identity(self) -> None: ...
+
     def __enter__(self) -> Self:
         return self
 
