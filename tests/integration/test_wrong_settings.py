@@ -19,6 +19,7 @@ CELERY = [sys.executable, "-m", "celery", "-A", "packhouse.worker.app"]
         ([*CELERY, "worker"], "PACKHOUSE_LEASE_SECONDS", "soon"),
         ([*CELERY, "worker"], "PACKHOUSE_REDIS_URL_FILE", "/nowhere/at/all"),
         ([*CELERY, "flower"], "PACKHOUSE_PATH_MAPS", "nonsense"),
+        ([*CELERY, "worker"], "PACKHOUSE_REDIS_URL", "redis:6379"),
         ([PACKHOUSE, "doctor"], "PACKHOUSE_REDIS_URL_FILE", "/nowhere/at/all"),
     ],
 )

@@ -14,6 +14,7 @@ from packhouse.schemas.events import AzureMLWorkspace
 from packhouse.schemas.keys import DEFAULT_NAMESPACE
 from packhouse.schemas.paths import PathMap
 from packhouse.schemas.signing import SigningKey
+from packhouse.worker.server_url import check_server_url
 from packhouse.worker.setting_files import settings_in_files
 
 _MIB = 1024 * 1024
@@ -24,7 +25,7 @@ _ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}/(\*|\$?[a-z0-9-]{3,63})")
 class Settings(BaseSettings):
     """Each setting is an environment variable, ``PACKHOUSE_`` and its name in capitals, or lies in a file."""
 
-    model_config = SettingsConfigDict(env_prefix="PACKHOUSE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="PACKHOUSE_", frozen=True, extra="ignore", allow_inf_nan=False)
 
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0", description="Redis server with the streams, the ledger and Celery's queues."
@@ -253,10 +254,23 @@ class Settings(BaseSettings):
             raise ValueError("folder needs PACKHOUSE_RUNTIME_FOLDER")
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        return check_server_url(value)
+
     @field_validator("roots", mode="before")
     @classmethod
     def _split_roots(cls, value: Any) -> Any:
         return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
+
+    @field_validator("roots")
+    @classmethod
+    def _absolute_roots(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if not text.startswith("/"):
+                raise ValueError(f"{text[:200]!r} is not the absolute path of a folder")
+        return value
 
     @field_validator("azure_workspaces", mode="before")
     @classmethod
