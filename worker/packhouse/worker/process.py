@@ -18,6 +18,7 @@ from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Ledger, Wake, connect
 from packhouse.worker.parent import die_with
 from packhouse.worker.runtimes.store import RuntimeStore
+from packhouse.worker.storage.blob.copies import BlobCopies
 from packhouse.worker.storage.cache_folder import cache_folder
 from packhouse.worker.storage.known import KnownDigests
 from packhouse.worker.storage.local import Roots
@@ -53,14 +54,16 @@ def _context_of(_pid: int) -> Context:
     settings = app.settings
     ledger = Ledger(connect(settings.redis_url), settings)
     azure = Azure(settings)
+    cache = cache_folder(settings.cache_dir)
+    copies = BlobCopies(cache / "blobs", settings.blob_cache_bytes) if settings.blob_cache_bytes else None
     return Context(
         settings=settings,
         ledger=ledger,
-        storage=Storage(Roots(settings.roots), azure.blobs),
+        storage=Storage(Roots(settings.roots), azure.blobs, copies=copies),
         azure=azure,
         identity=identity(),
         runtimes=RuntimeStore(settings),
-        digests=KnownDigests(cache_folder(settings.cache_dir) / "digests"),
+        digests=KnownDigests(cache / "digests"),
         wake=send,
     )
 

@@ -220,7 +220,15 @@ class Settings(BaseSettings):
         "Default: packhouse in the user's cache folder.",
     )
     cache_bytes: int = Field(
-        default=10 * _GIB, ge=0, description="How much is kept there; what was not used for longest goes first."
+        default=10 * _GIB,
+        ge=0,
+        description="How much of runtime packages is kept there; what was not used for longest goes first.",
+    )
+    blob_cache_bytes: int = Field(
+        default=20 * _GIB,
+        ge=0,
+        description="How much of models that lie in blobs is kept there besides, so that all packages on a machine "
+        "read them once; 1 GiB of the disk stays free. 0 keeps none.",
     )
 
     @field_validator(

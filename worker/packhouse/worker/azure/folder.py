@@ -17,8 +17,8 @@ from packhouse.worker.packagers.base import Progress
 from packhouse.worker.storage.blob.clients import BlobClients
 from packhouse.worker.storage.blob.copying import copy_within_account
 from packhouse.worker.storage.blob.failures import READER, status_of
+from packhouse.worker.storage.blob.opened import OpenBlob
 from packhouse.worker.storage.blob.sending import upload_file
-from packhouse.worker.storage.blob.source import OpenBlob
 from packhouse.worker.storage.readable import Readable
 
 _NOT_FOUND: Final = 404

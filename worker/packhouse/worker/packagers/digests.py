@@ -12,7 +12,7 @@ from packhouse.worker.ledger import Notebook
 from packhouse.worker.ledger.turns import alone
 from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.packagers.base import PackageJob
-from packhouse.worker.storage.blob.source import BLOB_IDENTITY
+from packhouse.worker.storage.blob.opened import BLOB_IDENTITY
 from packhouse.worker.storage.digest import FileDigest, Hasher
 from packhouse.worker.storage.known import LEAST, Turn, turn
 from packhouse.worker.storage.readable import Readable, must_be_unchanged, read_full

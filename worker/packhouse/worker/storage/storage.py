@@ -8,6 +8,7 @@ from packhouse.schemas.base import is_url
 from packhouse.schemas.errors import ErrorCode
 from packhouse.schemas.events import AzureMLWorkspace, FinishedRun
 from packhouse.worker.storage.blob.clients import BlobClients
+from packhouse.worker.storage.blob.copies import BlobCopies
 from packhouse.worker.storage.blob.source import Blobs
 from packhouse.worker.storage.local import MAX_FILES, Roots
 from packhouse.worker.storage.location import Location
@@ -18,16 +19,25 @@ class Storage:
     """Everything that the event of one run may name."""
 
     def __init__(
-        self, roots: Roots, blobs: BlobClients | None = None, workspace: AzureMLWorkspace | None = None
+        self,
+        roots: Roots,
+        blobs: BlobClients | None = None,
+        workspace: AzureMLWorkspace | None = None,
+        *,
+        copies: BlobCopies | None = None,
     ) -> None:
-        """``workspace`` is the one that the event names, where it names one: its datastores are meant."""
+        """``workspace`` is the one that the event names, where it names one: its datastores are meant.
+
+        ``copies`` are where blobs are kept that several packages read; without, each reads them for itself.
+        """
         self._roots = roots
         self._clients = blobs
-        self._blobs = Blobs(blobs, workspace) if blobs else None
+        self._copies = copies
+        self._blobs = Blobs(blobs, workspace, copies) if blobs else None
 
     def of(self, event: FinishedRun) -> Storage:
         """The storage as it is for a run."""
-        return Storage(self._roots, self._clients, event.azureml)
+        return Storage(self._roots, self._clients, event.azureml, copies=self._copies)
 
     @property
     def blobs(self) -> Blobs | None:
