@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
 import pytest
 from support.farm import wait_for
 from support.local_stack import PACKHOUSE, Up, packhouse
@@ -127,9 +129,11 @@ def test_killing_every_worker_process_costs_time_and_nothing_else(shop: Shop) ->
     with shop.up(PACKHOUSE_LEASE_SECONDS="3") as up:
         publisher = shop.publish_up_to_the_gate(up, run)
         victims = [one for worker in up.children("worker") for one in (*worker.children(recursive=True), worker)]
-        assert len(victims) == 4
+        # Two workers with a process each, and what one of these keeps ready for trials, which may end with it.
+        assert len(victims) in {4, 5}
         for victim in victims:
-            victim.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
         shop.open_the_gate()
         status, final = finish(publisher)
         assert status == 0

@@ -24,7 +24,7 @@ from support.farm import wait_for
 from packhouse.schemas.checks import CheckState
 from packhouse.schemas.files import InferenceConfig
 from packhouse.worker.models.confine import Limits
-from packhouse.worker.models.guarded import Ended, guarded
+from packhouse.worker.models.guarded import Ended, _forkers, guarded, keep_ready
 from packhouse.worker.models.parts import OnnxMain, SourceFile
 from packhouse.worker.models.scratch import Laid, laid_out
 from packhouse.worker.models.session_settings import allowed
@@ -69,14 +69,20 @@ def scratch(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def laid(tmp_path: Path, scratch: Path, model: Model) -> Iterator[tuple[Laid, Path]]:
+@pytest.fixture(params=["started", "forked"])
+def laid(tmp_path: Path, scratch: Path, model: Model, request: pytest.FixtureRequest) -> Iterator[tuple[Laid, Path]]:
     """A model with external data, laid out; and the folder that it lies in itself."""
+    if request.param == "forked":
+        keep_ready()
     path = model(tmp_path / "m" / "some.onnx", external="w.bin")
     files = found(path.parent, model_onnx="some.onnx", w_bin="w.bin")
     storage = Storage(Roots([str(tmp_path)]))
     with laid_out(files, "model.onnx", storage, scratch=str(scratch), most_copied=0, advance=lambda _: None) as there:
         yield there, path.parent
+    for forker in _forkers:
+        if forker is not None:
+            forker.close()
+    _forkers.clear()
 
 
 def test_what_is_tried_is_what_was_opened_whatever_has_become_of_its_path(laid: tuple[Laid, Path]) -> None:
@@ -131,7 +137,8 @@ def test_it_sees_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     child.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(child))
     (told,) = guarded({}, memory=MEMORY, seconds=60, folder=str(tmp_path)).said
-    assert set(told["started"]) <= {"LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
+    own = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ORT_DISABLE_TELEMETRY"}
+    assert set(told["started"]) <= {"LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"} | own
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a process to its parent")

@@ -141,6 +141,7 @@ def _on_process_shutdown(**_: Any) -> None:
 
 
 signals.worker_process_init.connect(process.die_with_parent)
+signals.worker_process_init.connect(process.keep_ready)
 
 
 def _load() -> Settings:

@@ -16,6 +16,7 @@ from packhouse.worker.azure.access import Azure
 from packhouse.worker.context import Context
 from packhouse.worker.identity import Identity
 from packhouse.worker.ledger import Ledger, Wake, connect
+from packhouse.worker.models import guarded
 from packhouse.worker.parent import die_with
 from packhouse.worker.runtimes.store import RuntimeStore
 from packhouse.worker.storage.blob.copies import BlobCopies
@@ -78,6 +79,11 @@ def send(wake: Wake) -> None:
 def die_with_parent(**_: Any) -> None:
     """Let the kernel end this pool process when its worker is killed, so that none is left behind."""
     die_with(int(identity().main.partition("@")[0]))
+
+
+def keep_ready(**_: Any) -> None:
+    """What a pool process keeps at hand for its jobs."""
+    guarded.keep_ready()
 
 
 def tell(error: PackhouseError) -> None:

@@ -46,20 +46,25 @@ def confine(limits: Limits) -> None:
     Where the system cannot do one of these (another system than Linux, a container that forbids namespaces), the others
     remain. Processes are not limited: the number that Linux counts is that of the whole user.
     """
+    isolate(limits.parent)
+    _limit(resource.RLIMIT_DATA, limits.memory)
+    if limits.address_space is not None:
+        _limit(resource.RLIMIT_AS, limits.address_space)
+    _limit(resource.RLIMIT_CPU, limits.cpu_seconds)
+    _limit(resource.RLIMIT_NOFILE, _FILES)
+
+
+def isolate(parent: int) -> None:
+    """Die with the parent, write no file, reach no network: what a process gives up that needs no limits otherwise."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         # In a user namespace of its own, root would lose the right to open others' files, and needs none.
         libc.unshare(_CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWNET | _CLONE_NEWUSER)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        die_with(limits.parent)
+        die_with(parent)
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
-    _limit(resource.RLIMIT_DATA, limits.memory)
-    if limits.address_space is not None:
-        _limit(resource.RLIMIT_AS, limits.address_space)
-    _limit(resource.RLIMIT_CPU, limits.cpu_seconds)
     _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_NOFILE, _FILES)
     _limit(resource.RLIMIT_CORE, 0)
 
 

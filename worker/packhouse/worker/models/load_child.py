@@ -1,4 +1,4 @@
-"""Loads one ONNX model, runs it if asked to, and tells on standard output: run by ``guarded``, never imported by it.
+"""Loads one ONNX model, runs it if asked to, and tells on standard output: for ``guarded``, in a process of its own.
 
 Each line is an object: ``{"started": …}`` with the execution providers there are, ``{"missing": …}`` for what the
 model needs and is not there, ``{"loaded": …}`` with the providers at work or ``{"not_loaded": …}`` with the error, and
@@ -73,7 +73,8 @@ def _session(ort: Any, request: Mapping[str, Any], providers: list[tuple[str, di
     )
 
 
-def _try(request: Mapping[str, Any]) -> None:
+def attempt(request: Mapping[str, Any]) -> None:
+    """Load the model of a request, run it if asked to, and tell."""
     import onnxruntime as ort  # pyright: ignore[reportMissingTypeStubs] -- it has none
 
     available = [name for name in ort.get_available_providers() if name != _REMOTE]
@@ -102,9 +103,9 @@ def _try(request: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    """``load_child LIMITS REQUEST``, both as JSON: see ``confine.Limits`` and ``_try``."""
+    """``load_child LIMITS REQUEST``, both as JSON: see ``confine.Limits`` and ``attempt``."""
     confine(Limits.of(json.loads(sys.argv[1])))
-    _try(json.loads(sys.argv[2]))
+    attempt(json.loads(sys.argv[2]))
     # Nothing is left to do, and unloading what a strange model has touched is a chance to crash.
     os._exit(0)
 
