@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support.cache import cached
 from support.manifests import DEPLOY, OVERLAYS, containers, manifests, of_kind, pods
 
@@ -20,13 +21,21 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
 VALIDATOR = "kubernetes-validate==1.37.0"
 KEDA = "@kubernetes-models/keda@2.0.0"
+OPERATOR = "@kubernetes-models/prometheus-operator@6.0.0"
+TYPESCRIPT = "typescript@5.9.3"
 SETTINGS = {f"PACKHOUSE_{name.upper()}" for name in Settings.model_fields} | {"PACKHOUSE_SECRETS_DIR"}
 
-_KEDA_CHECK = """
+_MODELS = {
+    "keda.sh/v1alpha1": "@kubernetes-models/keda/keda.sh/v1alpha1",
+    "monitoring.coreos.com/v1": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1",
+}
+_CHECK = """
 import fs from "node:fs";
 import * as keda from "@kubernetes-models/keda/keda.sh/v1alpha1";
+import * as operator from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
+const known = {...keda, ...operator};
 for (const object of JSON.parse(fs.readFileSync(0, "utf8"))) {
-  try { new keda[object.kind](object).validate(); } catch (error) { console.log(object.metadata.name, error.message); }
+  try { new known[object.kind](object).validate(); } catch (error) { console.log(object.metadata.name, error.message); }
 }
 console.log("checked");
 """
@@ -42,12 +51,12 @@ def validator() -> Path:
 
 
 @pytest.fixture(scope="module")
-def keda_checker() -> Path:
+def checker() -> Path:
     def install(folder: Path) -> None:
         command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)]
-        subprocess.run([*command, KEDA], check=True)
+        subprocess.run([*command, KEDA, OPERATOR, TYPESCRIPT], check=True)
 
-    return cached("npm/keda-2.0.0-with-dependencies", install)
+    return cached("npm/keda-2.0.0-prometheus-operator-6.0.0-typescript", install)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -72,22 +81,56 @@ def test_kubernetes_knows_every_field(overlay: str, version: str, validator: Pat
     assert len(ended.stdout.split()) == len(ours)
 
 
-def keda_says(checker: Path, objects: list[dict[str, Any]]) -> str:
-    (checker / "check.mjs").write_text(_KEDA_CHECK)
+def models_say(checker: Path, objects: list[dict[str, Any]]) -> str:
+    """What the schemas say of values, and then the types of fields that they do not know."""
+    (checker / "check.mjs").write_text(_CHECK)
     ended = subprocess.run(
         ["node", "check.mjs"], cwd=checker, input=json.dumps(objects), capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip().removesuffix("checked") + types_say(checker, objects)
+
+
+def types_say(checker: Path, objects: list[dict[str, Any]]) -> str:
+    """The schemas pass over fields that they do not know; a literal of a type may have no such field."""
+    lines: list[str] = []
+    for number, one in enumerate(objects):
+        kind = f"I{one['kind']}"
+        lines += [
+            f'import type {{ {kind} as T{number} }} from "{_MODELS[one["apiVersion"]]}/{one["kind"]}";',
+            f"export const o{number}: T{number} = {json.dumps(one)};",
+        ]
+    (checker / "check.ts").write_text("\n".join(lines))
+    options = ["--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext"]
+    ended = subprocess.run(
+        ["node", "node_modules/typescript/bin/tsc", *options, "check.ts"],
+        cwd=checker,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not ended.stderr
     return ended.stdout.strip()
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_keda_knows_every_field(overlay: str, keda_checker: Path) -> None:
-    scalers = [one for one in manifests(overlay) if "keda.sh" in one["apiVersion"]]
+def broken(one: dict[str, Any], field: str, value: object) -> dict[str, Any]:
+    """The object with one more field, or another value of one, in its specification."""
+    return {**one, "spec": {**one["spec"], field: value}}
+
+
+def test_keda_and_the_operator_of_prometheus_know_every_field(checker: Path) -> None:
+    scalers = [one for overlay in OVERLAYS for one in manifests(overlay) if "keda.sh" in one["apiVersion"]]
     assert {one["kind"] for one in scalers} == {"ScaledObject", "TriggerAuthentication"}
-    assert keda_says(keda_checker, scalers) == "checked"
-    broken = json.loads(json.dumps(scalers).replace('"scaleTargetRef"', '"target"'))
-    assert keda_says(keda_checker, broken) != "checked"
+    monitor = yaml.safe_load((DEPLOY / "monitoring" / "podmonitor.yaml").read_text("utf-8"))
+    assert not models_say(checker, [*scalers, monitor])
+    scaler = next(one for one in scalers if one["kind"] == "ScaledObject")
+    wrong = [
+        broken(scaler, "polingInterval", 5),
+        broken(scaler, "minReplicaCount", "one"),
+        broken(monitor, "endpoints", []),
+    ]
+    told = models_say(checker, wrong)
+    assert all(field in told for field in ("polingInterval", "minReplicaCount", "endpoints")), told
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -173,6 +216,52 @@ def test_every_variable_is_a_setting_and_workers_have_the_time_to_stop(overlay: 
             assert pod["terminationGracePeriodSeconds"] == grace + 15, name
             assert pod["containers"][0]["livenessProbe"]["exec"]["command"] == ["packhouse", "health", "--live"]
             assert pod["containers"][0]["readinessProbe"]["exec"]["command"] == ["packhouse", "health", "--ready"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_prometheus_finds_workers_where_the_policy_lets_it_in(overlay: str) -> None:
+    monitor = yaml.safe_load((DEPLOY / "monitoring" / "podmonitor.yaml").read_text("utf-8"))
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    (port,) = of_kind(overlay, "NetworkPolicy")["packhouse-workers-in"]["spec"]["ingress"][0]["ports"]
+    (values,) = (
+        one["data"] for one in of_kind(overlay, "ConfigMap").values() if "PACKHOUSE_ROOTS" in one.get("data", {})
+    )
+    assert values["PACKHOUSE_METRICS_PORT"] == str(port["port"])
+    found: list[str] = []
+    for name, one in of_kind(overlay, "Deployment").items():
+        made = one["spec"]["template"]["metadata"]
+        if monitor["spec"]["selector"]["matchLabels"].items() <= made["labels"].items():
+            ports = {each["name"]: each["containerPort"] for each in pods(overlay)[name]["containers"][0]["ports"]}
+            assert ports[endpoint["port"]] == port["port"]
+            assert made["annotations"] == {"prometheus.io/scrape": "true", "prometheus.io/port": str(port["port"])}
+            found.append(name)
+    assert found == ["packhouse-azureml", "packhouse-ranking", "packhouse-zipfile"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_workers_keep_fits_into_the_volume_that_it_lies_on(overlay: str) -> None:
+    (values,) = (
+        one["data"] for one in of_kind(overlay, "ConfigMap").values() if "PACKHOUSE_ROOTS" in one.get("data", {})
+    )
+    for name in ("packhouse-zipfile", "packhouse-azureml"):
+        pod = pods(overlay)[name]
+        arguments = pod["containers"][0]["args"]
+        slots = int(arguments[arguments.index("--concurrency") + 1])
+        kept = int(values["PACKHOUSE_CACHE_BYTES"]) + slots * int(values["PACKHOUSE_CHECK_COPY_BYTES"])
+        (size,) = (one["emptyDir"]["sizeLimit"] for one in pod["volumes"] if one["name"] == "cache")
+        assert kept < quantity(size), name
+
+
+def test_the_server_refuses_before_it_is_out_of_memory() -> None:
+    (container,) = pods("development")["packhouse-redis"]["containers"]
+    arguments = container["args"]
+    limit = quantity(container["resources"]["limits"]["memory"])
+    assert quantity(arguments[arguments.index("--maxmemory") + 1].replace("gb", "Gi")) <= limit / 2
+
+
+def quantity(text: str) -> int:
+    """Bytes of a quantity of Kubernetes with a binary suffix."""
+    return int(text[:-2]) * 1024 ** (("Ki", "Mi", "Gi").index(text[-2:]) + 1)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
