@@ -70,6 +70,7 @@ def test_an_engine_publishes_and_reads_what_became_of_it_and_workers_do_all_of_i
     assert farm.workers[0].stop() == 0
     assert "NoPermission" not in farm.logs()
     assert "NOPERM" not in farm.logs()
+    assert "Unforeseen" not in farm.logs(), "a worker that stops has nothing to complain of"
 
 
 def test_an_engine_may_read_the_status_in_a_group(server: GuardedServer) -> None:

@@ -66,8 +66,10 @@ class Intake(ThreadStep):
                     log.warning("Cannot read the run queue: %s", error)
                 stop.wait(_PAUSE)
             except Exception:
-                # Entries stay pending and are taken over; a reader that dies would leave a worker deaf.
-                log.exception("Unforeseen error in the intake")
+                # Entries stay pending and are taken over; a reader that dies would leave a worker deaf. A stop cuts the
+                # connection, whatever the client is doing with it.
+                level = logging.DEBUG if stop.is_set() else logging.ERROR
+                log.log(level, "Unforeseen error in the intake", exc_info=True)
                 stop.wait(_PAUSE)
         try:
             reader.leave()
