@@ -247,7 +247,8 @@ def test_what_workers_keep_fits_into_the_volume_that_it_lies_on(overlay: str) ->
         pod = pods(overlay)[name]
         arguments = pod["containers"][0]["args"]
         slots = int(arguments[arguments.index("--concurrency") + 1])
-        kept = int(values["PACKHOUSE_CACHE_BYTES"]) + slots * int(values["PACKHOUSE_CHECK_COPY_BYTES"])
+        kept = int(values["PACKHOUSE_CACHE_BYTES"]) + int(values["PACKHOUSE_BLOB_CACHE_BYTES"])
+        kept += slots * int(values["PACKHOUSE_CHECK_COPY_BYTES"])
         (size,) = (one["emptyDir"]["sizeLimit"] for one in pod["volumes"] if one["name"] == "cache")
         assert kept < quantity(size), name
 

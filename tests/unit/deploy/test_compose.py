@@ -60,7 +60,7 @@ def test_every_variable_is_a_setting_and_workers_have_the_time_to_stop() -> None
 def test_what_workers_keep_fits_into_the_file_system_in_memory_that_it_lies_on() -> None:
     for name, one in workers().items():
         slots = int(one["command"][one["command"].index("--concurrency") + 1])
-        kept = int(one["environment"]["PACKHOUSE_CACHE_BYTES"])
+        kept = int(one["environment"]["PACKHOUSE_CACHE_BYTES"]) + int(one["environment"]["PACKHOUSE_BLOB_CACHE_BYTES"])
         kept += slots * int(one["environment"]["PACKHOUSE_CHECK_COPY_BYTES"])
         (size,) = (each["tmpfs"]["size"] for each in one["volumes"] if isinstance(each, dict))
         assert kept < size, name
