@@ -11,7 +11,7 @@ chmod 0700 "$folder"
 
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-for user in engine worker flower scaler; do
+for user in engine worker operator flower scaler; do
   file=$folder/redis-$user-password
   [ -s "$file" ] || random >"$file"
   url=$folder/$user-redis-url

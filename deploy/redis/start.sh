@@ -8,7 +8,7 @@ secrets=${PACKHOUSE_REDIS_PASSWORDS:-/run/secrets}
 run=${PACKHOUSE_REDIS_RUN:-/run/redis}
 
 script=
-for user in engine worker flower scaler; do
+for user in engine worker operator flower scaler; do
   password=$(cat "$secrets/redis-$user-password")
   [ "${#password}" -ge 16 ] || { echo "The password in $secrets/redis-$user-password is shorter than 16 characters." >&2; exit 5; }
   digest=$(printf %s "$password" | sha256sum | cut -d ' ' -f 1)

@@ -16,12 +16,19 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 from support.acl import FOLDER, GuardedServer
 from support.farm import Farm, RunMaker, quick, wait_for
 from support.flower import LOGIN, Flower, status_of
+from support.ledger import DIGEST, ME, RUN, RUN_KEY, lease, planned
 
 from packhouse.local.server import server_program
 from packhouse.producers import StatusFeed, publish
-from packhouse.schemas import CompletedEvent
+from packhouse.producers.cli.group import run as run_command
+from packhouse.schemas import CompletedEvent, RunRef, run_key
 from packhouse.schemas.keys import DEFAULT_NAMESPACE, Keys
+from packhouse.worker.ledger import Arrival, Ledger
+from packhouse.worker.ledger.finding import sources_of
+from packhouse.worker.ledger.letters import DeadLetters
+from packhouse.worker.ledger.standing import look
 from packhouse.worker.packagers.registry import QUEUES
+from packhouse.worker.settings import Settings
 
 KEYS = Keys()
 COLUMNS = "&search%5Bvalue%5D=&order%5B0%5D%5Bcolumn%5D=0&order%5B0%5D%5Bdir%5D=asc&columns%5B0%5D%5Bdata%5D=name"
@@ -135,6 +142,56 @@ def test_a_worker_keeps_to_its_namespace_and_does_not_administer(
     server: GuardedServer, command: tuple[str | int, ...]
 ) -> None:
     assert refused(server, "worker", *command)
+
+
+def test_an_operator_does_all_that_the_commands_do(server: GuardedServer, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings()
+    with server.client("worker") as worker, server.client("operator") as client:
+        work, operator = Ledger(worker, settings), Ledger(client, settings)
+        planned(work, 2)
+        work.freeze(lease(work, "0", "t"), "{}", "place")
+        assert look(client, settings.namespace, RUN, 120)
+        assert sources_of(operator, RUN.id) == [RUN.source]
+        address = ["--redis-url", server.url("engine"), "--namespace", settings.namespace, "--source", RUN.source]
+        assert run_command(["status", RUN.id, *address]) == 0
+        told = capsys.readouterr()
+        assert "Zipfile P0: at work for" in told.out
+        assert "this user may not read the ledger" in told.err
+        assert operator.cancel(RUN_KEY).ended == 2
+        assert operator.reopen(RUN_KEY).round == 2
+        assert operator.cancel(RUN_KEY).ended == 2
+        rejected = RunRef(source="/farm", id="wrong")
+        work.open(Arrival(rejected, "e", DIGEST, "{}"), queue="ranking", title="t")
+        held = work.lease(run_key(rejected), "rank", "t", ME)
+        assert held
+        work.reject(held, rejected='{"error":{"code":"event_invalid","message":"m","fix":"f"}}', reason="r")
+        with Redis.from_url(server.url("operator")) as raw:
+            letters = DeadLetters(Ledger(raw, settings))
+            newest = letters.latest(1)[0]
+            assert letters.event(newest.id)
+            assert letters.replay(newest.id).outcome == "replayed"
+            assert letters.drop([newest.id]) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("LPUSH", f"{KEYS.prefix}celery:ranking", "{}"),
+        ("GET", "another:key"),
+        ("SET", f"{KEYS.prefix}worker:x", "y"),
+        ("EVAL", "return redis.call('LPUSH', KEYS[1], 'x')", 1, f"{KEYS.prefix}celery:ranking"),
+        ("PUBLISH", f"/0.{KEYS.prefix}celery:celery.pidbox", "{}"),
+        ("KEYS", "*"),
+        ("FLUSHALL",),
+        ("CONFIG", "GET", "*"),
+        ("ACL", "LIST"),
+    ],
+    ids=lambda command: " ".join(map(str, command))[:40],
+)
+def test_an_operator_has_no_say_over_celery_or_the_server(
+    server: GuardedServer, command: tuple[str | int, ...]
+) -> None:
+    assert refused(server, "operator", *command)
 
 
 def test_a_scaler_counts_open_jobs_and_no_more(server: GuardedServer) -> None:

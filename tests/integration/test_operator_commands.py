@@ -14,6 +14,7 @@ from support.farm import Farm, RunMaker, wait_for
 from packhouse.producers import StatusFeed
 from packhouse.producers.cli.group import run as run_command
 from packhouse.schemas import RunFinished
+from packhouse.schemas.standing import RunStanding
 from packhouse.schemas.status import CompletedEvent
 
 Command = Callable[..., tuple[int, str, str]]
@@ -53,6 +54,18 @@ def test_a_cancelled_package_stops_where_it_is_and_leaves_nothing_and_a_retry_ma
     farm.publish(event)
     pid = farm.wait_reached("zip.poured")
     wait_for(lambda: waits(farm) == 1, what="the second package to wait")
+    status, out, err = command("status", event.subject)
+    assert (status, err) == (0, "")
+    assert "  Zipfile first: at work for" in out
+    assert "on w1@test" in out
+    assert "  Zipfile second: waiting for" in out
+    assert "number 1 of 1 in the queue package.zipfile, served by 1 worker" in out
+    told = RunStanding.model_validate_json(command("status", event.subject, "--json")[1])
+    assert [(str(job.state), job.stalled) for job in told.jobs] == [("leased", None), ("waiting", None)]
+    assert "STALLED, it has not moved" in wait_for(
+        lambda: out if "STALLED" in (out := command("status", event.subject, "--stalled-after", "1")[1]) else "",
+        what="the held package to look stalled",
+    )
     assert command("cancel", event.subject) == (0, "run run-1 is cancelled: 2 jobs ended\n", "")
     final = farm.wait_final(event)
     assert [str(package.error and package.error.code) for package in final.data.packages] == ["cancelled"] * 2
@@ -80,6 +93,7 @@ def test_a_cancelled_package_stops_where_it_is_and_leaves_nothing_and_a_retry_ma
     assert (status, "[nothing_to_retry]" in err) == (1, True)
 
 
+@pytest.mark.full
 def test_a_package_that_is_being_published_is_finished_though_its_run_is_cancelled(
     farm: Farm, make_run: RunMaker, command: Command
 ) -> None:
@@ -158,6 +172,7 @@ def test_dead_letters_are_listed_shown_dropped_and_replayed(farm: Farm, make_run
     assert farm.redis.get(f"{farm.keys.prefix}dead-letters:bytes") is None
 
 
+@pytest.mark.full
 def test_what_is_understood_now_is_packaged_when_it_is_replayed(
     farm: Farm, make_run: RunMaker, command: Command
 ) -> None:
@@ -174,6 +189,7 @@ def test_what_is_understood_now_is_packaged_when_it_is_replayed(
     assert command("dead-letters", "replay", "--all")[1] == "no dead letter is whole: nothing to replay\n"
 
 
+@pytest.mark.full
 def test_a_truncated_dead_letter_is_not_replayed(farm: Farm, make_run: RunMaker, command: Command) -> None:
     farm.extra["PACKHOUSE_DEAD_LETTER_BYTES"] = "1024"
     farm.start()
@@ -185,6 +201,7 @@ def test_a_truncated_dead_letter_is_not_replayed(farm: Farm, make_run: RunMaker,
     assert ids(command) == [letter]
 
 
+@pytest.mark.full
 def test_where_events_are_signed_a_replay_needs_somebody_to_vouch(
     farm: Farm, make_run: RunMaker, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

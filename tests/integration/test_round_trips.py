@@ -15,7 +15,10 @@ FarmOn = Callable[..., Farm]
 
 PERIODIC = {"evalsha", "brpop", "xreadgroup", "xautoclaim", "publish", "exists", "ping"}
 """What an idle worker sends."""
-WITHIN_SCRIPTS = {"hmget", "hget", "get", "set", "llen", "zrange", "zrangebyscore", "time"}
+WITHIN_SCRIPTS = {
+    *("hmget", "hget", "get", "set", "llen", "zrange", "zrangebyscore", "time"),
+    *("zadd", "zremrangebyscore", "pexpire"),
+}
 """What the scripts of its rounds call."""
 
 

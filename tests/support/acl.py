@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "redis"
-USERS = ("engine", "worker", "flower", "scaler")
+USERS = ("engine", "worker", "operator", "flower", "scaler")
 
 
 class GuardedServer:

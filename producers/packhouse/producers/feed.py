@@ -155,6 +155,21 @@ class StatusFeed:
         seen = Seen(count + 1)
         return [(entry, event) for entry, event in events if event is not None and not seen.is_copy(event, entry)]
 
+    def progress_of(self, run: RunRef, count: int = 2000) -> list[tuple[str, AnyStatus]]:
+        """The events of a run among the latest so many of the progress stream, oldest first.
+
+        Raises as ``follow`` does.
+        """
+        with server_errors(self._redis):
+            entries: Any = self._redis.xrevrange(self._keys.progress, count=count)
+        events = [(text(entry), read_event(fields)) for entry, fields in reversed(entries)]
+        return [(entry, event) for entry, event in events if event is not None and is_about(event, run)]
+
+    @property
+    def redis(self) -> Redis:
+        """The client."""
+        return self._redis
+
     def _look(self, run: RunRef, content_digest: str | None, event_id: str | None) -> FinalEvent | None:
         try:
             value: Any = self._redis.get(self._keys.final(run))

@@ -106,5 +106,5 @@ def test_secrets_are_made_once_and_kept_from_other_users_of_the_host(tmp_path: P
         assert len(password) == 48
         assert made["worker-redis-url"] == f"rediss://worker:{password}@host:1/0?x=y\n"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert len({text for name, text in made.items() if name.endswith("password")}) == 4
+    assert len({text for name, text in made.items() if name.endswith("password")}) == 5
     assert os.access(folder / "flower-basic-auth", os.R_OK)

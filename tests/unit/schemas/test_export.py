@@ -122,6 +122,16 @@ EXAMPLES: dict[str, list[Any]] = {
             "unavailable": [{"what": "onnxruntime-gpu 1.20.1", "reason": "there is no such wheel"}],
         }
     ],
+    "run-standing": [
+        {"run": {"source": "/farm", "id": "r"}, "jobs": [{"state": "waiting", "queue": "ranking", "workers": 0}]},
+        {
+            "run": {"source": "/farm", "id": "r"}, "round": 2, "accepted_at": "2024-06-01T12:00:00Z",
+            "complete": False,
+            "jobs": [
+                {"package": PACKAGE, "state": "delayed", "due_seconds": 2.5, "error": PROBLEM, "stalled": "it is"}
+            ],
+        },
+    ],
     "verify-report": [
         {
             "package": "OutputModels.zip", "ok": False, "format": None, "digest": None, "bytes": 2, "files": 0,

@@ -91,6 +91,12 @@ class Recovery(ThreadStep):
     """Sweeps in a thread of the worker's main process; of all workers, one at a time does the round for all."""
 
     title = "recovery"
+    _queues: tuple[str, ...] = ()
+
+    def start(self, parent: Any) -> None:
+        """Begin."""
+        self._queues = tuple(parent.app.amqp.queues.consume_from)
+        super().start(parent)
 
     def run(self, stop: threading.Event) -> None:
         """Sweep until told to stop."""
@@ -103,7 +109,12 @@ class Recovery(ThreadStep):
             pause = settings.sweep_seconds
             self.turn()
             try:
-                now = ledger.round(context.identity, alive=_beat_seconds(settings), sweep=settings.sweep_seconds * 0.9)
+                now = ledger.round(
+                    context.identity,
+                    alive=_beat_seconds(settings),
+                    sweep=settings.sweep_seconds * 0.9,
+                    queues=self._queues,
+                )
                 healthy_since = healthy_since or time.monotonic()
                 recover_here(context, ledger, now.held)
                 if now.sweeps:

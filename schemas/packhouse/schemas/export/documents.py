@@ -18,6 +18,7 @@ from packhouse.schemas.files import (
 )
 from packhouse.schemas.packaging import PACKAGING_CONFIGS
 from packhouse.schemas.ranking import Ranking
+from packhouse.schemas.standing import RunStanding
 from packhouse.schemas.status import (
     STATUS_EVENT,
     AcceptedEvent,
@@ -59,6 +60,8 @@ DOCUMENTS: Final[dict[str, TypeAdapter[Any]]] = {
     "model-info": TypeAdapter(ModelInfo),
     "manifest": TypeAdapter(Manifest),
     "runtime-lock": TypeAdapter(RuntimeLock),
+    # What packhouse status --json prints of a run that is not over
+    "run-standing": TypeAdapter(RunStanding),
     # What packhouse verify --json prints
     "verify-report": TypeAdapter(VerifyReport),
 }

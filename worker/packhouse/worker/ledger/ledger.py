@@ -239,11 +239,15 @@ class Ledger:
 
     # Recovery
 
-    def round(self, identity: Identity, *, alive: float, sweep: float) -> Round:
-        """Say that a worker lives, for so many seconds; once in ``sweep`` seconds one worker of all is to sweep."""
+    def round(self, identity: Identity, *, alive: float, sweep: float, queues: Iterable[str] = ()) -> Round:
+        """Say that a worker lives and takes jobs of these queues, for so many seconds.
+
+        Once in ``sweep`` seconds one worker of all is to sweep.
+        """
         sweeps, held = self.call(
-            "round", identity.worker, identity.name, int(alive * 1000), identity.place, int(sweep * 1000)
-        )
+            "round", identity.worker, identity.name, int(alive * 1000), identity.place, int(sweep * 1000),
+            " ".join(queues),
+        )  # fmt: skip
         return Round(bool(sweeps), tuple(Held(*each) for each in held))
 
     def sweep(self, queues: Sequence[str], *, expired: bool) -> Swept:

@@ -27,7 +27,7 @@ redis.call('ZADD', P .. 'leased', expires, member)
 redis.call('ZADD', P .. 'leased:' .. place, expires, member)
 redis.call('HSETNX', key, 'started', at)
 redis.call('HSET', key, 'state', 'leased', 'token', token, 'expires', expires, 'worker', worker, 'place', place,
-  'process', ARGV[8], 'moved', at)
+  'process', ARGV[8], 'by', ARGV[6], 'moved', at)
 if held[1] == 'waiting' then
   redis.call('HSET', key, 'since', at)
   redis.call('HDEL', key, 'publishing', 'stage', 'done', 'total')
