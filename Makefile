@@ -44,7 +44,7 @@ test: lint ## What a change has to pass: lint, and every test of less than a min
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not full"
 
 test-full: setup ## The tests that take minutes or gigabytes
-	.ci/need ip=iproute2 nsenter=util-linux debootstrap=debootstrap kubectl=kubernetes-client promtool=prometheus nginx=nginx-light redis-server=redis-server redis-cli=redis-tools jq=jq openssl=openssl unzip=unzip node=nodejs npm=npm g++=g++ cmake=cmake chromium=chromium
+	.ci/need ip=iproute2 nsenter=util-linux debootstrap=debootstrap kubectl=kubernetes-client promtool=prometheus nginx=nginx-light redis-server=redis-server redis-cli=redis-tools jq=jq openssl=openssl unzip=unzip node=nodejs npm=npm g++=g++ cmake=cmake javac=default-jdk-headless chromium=chromium
 	$(PYTEST) -n $(JOBS) --dist loadfile -m full
 
 image-check: setup ## The container image: lint it, run its steps in a Debian, and a worker in what comes of them

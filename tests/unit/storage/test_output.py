@@ -57,6 +57,19 @@ def test_a_file_appears_whole_after_it_was_confirmed_and_not_before(tmp_path: Pa
     assert names(tmp_path) == ["p.zip"]
 
 
+@pytest.mark.parametrize("durable", [True, False])
+def test_bytes_are_on_disk_before_the_name_is_unless_that_is_not_wanted(
+    folder: int, monkeypatch: pytest.MonkeyPatch, *, durable: bool
+) -> None:
+    done: list[str] = []
+    sync, rename = os.fsync, os.rename
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append("folder" if fd == folder else "file"), sync(fd)))
+    monkeypatch.setattr(os, "rename", lambda *a, **k: (done.append("rename"), rename(*a, **k)))
+    with publish_file(folder, "p.zip", "t1", "job", durable=durable) as fd:
+        os.write(fd, b"whole")
+    assert done == (["file", "rename", "folder"] if durable else ["rename"])
+
+
 def test_a_file_that_is_there_stays_until_the_new_one_is_whole(tmp_path: Path, folder: int) -> None:
     (tmp_path / "p.zip").write_text("old")
     with publish_file(folder, "p.zip", "t1", "job") as fd:

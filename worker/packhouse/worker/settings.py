@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         description="How much of the events of runs with failed packages is kept in all, for `packhouse retry`; the "
         "oldest go first.",
     )
+    fsync: Literal["always", "never"] = Field(
+        default="always",
+        description="Whether a ZIP is on disk before it gets its name. With never it is there sooner, and a package "
+        "that was told of may be damaged where a machine loses power; processes that die still do no harm.",
+    )
     soft_shutdown_seconds: float = Field(
         default=20.0, ge=0, description="How long a stopping worker lets its packages finish before it hands them back."
     )

@@ -85,8 +85,9 @@ class FileDestination:
         del entries
         job = self._job
         discard_stale(self._fd, self._name, job.tag, job.token)
+        durable = job.settings.fsync == "always"
         with publish_file(
-            self._fd, self._name, job.token, job.tag, shown=self._shown, needed=needed, confirm=confirm
+            self._fd, self._name, job.token, job.tag, shown=self._shown, needed=needed, durable=durable, confirm=confirm
         ) as fd:
             yield FileSink(fd)
 

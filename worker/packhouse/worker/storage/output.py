@@ -29,13 +29,14 @@ def publish_file(
     *,
     shown: str = "",
     needed: int | None = None,
+    durable: bool = True,
     confirm: Callable[[], None] = lambda: None,
 ) -> Generator[int, None, None]:
     """Descriptor of an unfinished file that becomes ``name`` in the folder when the ``with`` ends well.
 
-    Then its bytes are on disk before the name is, and ``confirm`` (which may raise) was called just before. When
-    anything is raised, nothing is left behind. ``token`` is of this attempt (letters and digits), ``tag`` of the job;
-    ``shown`` is what errors call the file, and ``needed`` its expected bytes.
+    Then ``confirm`` (which may raise) was called just before, and where it is to be ``durable``, its bytes are on disk
+    before the name is. When anything is raised, nothing is left behind. ``token`` is of this attempt (letters and
+    digits), ``tag`` of the job; ``shown`` is what errors call the file, and ``needed`` its expected bytes.
 
     An ``OSError`` of the body is taken for one of writing. Raises ``PermanentError`` (``disk_full``,
     ``destination_unwritable``) and ``TransientError`` (``storage_error``).
@@ -48,11 +49,13 @@ def publish_file(
         _must_be_replaceable(folder_fd, name)
         fd = _create(folder_fd, partial)
         yield fd
-        os.fsync(fd)
+        if durable:
+            os.fsync(fd)
         confirm()
         _rename(folder_fd, partial, name, shown)
         published = True
-        os.fsync(folder_fd)
+        if durable:
+            os.fsync(folder_fd)
     except OSError as error:
         raise not_written(error, shown, needed) from error
     finally:
