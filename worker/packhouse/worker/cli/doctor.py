@@ -45,6 +45,7 @@ def doctor(*, as_json: bool, data_dir: Path | None) -> int:
 
 def _findings(settings: Settings) -> Iterator[Finding]:
     from packhouse.worker.doctor.azure import check_azure
+    from packhouse.worker.doctor.caches import check_shared
     from packhouse.worker.doctor.redis import check_redis
     from packhouse.worker.doctor.storage import check_storage
     from packhouse.worker.doctor.trials import check_runtimes, check_trials
@@ -53,4 +54,5 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield from check_storage(settings)
     yield from check_trials(settings)
     yield from check_runtimes(settings)
+    yield from check_shared(settings)
     yield from check_azure(settings)

@@ -23,7 +23,7 @@ def check_trials(settings: Settings) -> Iterator[Finding]:
         yield skipped(_TRIALS, "Models are packaged without being tried (PACKHOUSE_CHECK_MODELS=off).")
         return
     folder = settings.scratch or tempfile.gettempdir()
-    if (reason := _not_writable(Path(folder))) is not None:
+    if (reason := not_writable(Path(folder))) is not None:
         yield failed(
             _TRIALS,
             f"Nothing can be written into the scratch folder {folder} ({reason}), so no model is tried.",
@@ -42,7 +42,7 @@ def check_runtimes(settings: Settings) -> Iterator[Finding]:
         yield skipped(_WHEELS, "Packages hold no runtimes (PACKHOUSE_RUNTIME_SOURCE=off).")
         return
     store = RuntimeStore(settings)
-    if (reason := _not_writable(store.cache_folder)) is not None:
+    if (reason := not_writable(store.cache_folder)) is not None:
         yield failed(
             _CACHE,
             f"Nothing can be written into the cache folder {store.cache_folder} ({reason}).",
@@ -73,7 +73,7 @@ def check_runtimes(settings: Settings) -> Iterator[Finding]:
         yield ok(_NUGET, "The NuGet feed answers.")
 
 
-def _not_writable(folder: Path) -> str | None:
+def not_writable(folder: Path) -> str | None:
     """Why nothing can be written into a folder, or where it is not there yet, beside it; None where it can."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
