@@ -187,6 +187,15 @@ def test_how_much_failed_runs_keep_is_bounded_and_the_oldest_cannot_be_made_agai
     assert ledger.redis.zcard(f"{ledger.keys.prefix}retryable") == 0
 
 
+def test_a_folder_that_is_used_for_ever_remembers_few_of_its_users(ledger: Ledger) -> None:
+    planned(ledger, 1)
+    for number in range(200):
+        assert ledger.call("touch", "folder", RUN_KEY if not number else f"{number:032x}", "0")
+    users = ledger.redis.hkeys(f"{ledger.keys.prefix}touched:folder")
+    assert len(cast("list[str]", users)) <= 66
+    assert f"{RUN_KEY}:0" in cast("list[str]", users), "one that is not settled keeps the folder"
+
+
 class Steps:
     """What workers and operators may do to a run of three packages, in any order."""
 
