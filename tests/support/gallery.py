@@ -32,13 +32,15 @@ class Gallery:
         save(folder / "model.onnx")
         return folder
 
-    def run(self, folder: Path, model: dict[str, Any], **more: Any) -> CompletedEvent | RejectedEvent:
-        """Publish a run of this one model, and wait for its end."""
+    def run(
+        self, folder: Path, model: dict[str, Any], *, output_dir: str | None = None, **more: Any
+    ) -> CompletedEvent | RejectedEvent:
+        """Publish a run of this one model, and wait for its end. ``more`` are fields of its node."""
         node = {"model_id": "m", "parent_model_id": "input", "from_pass": "Quantization", "model": model}
         data = FinishedRun.model_validate(
             {
                 "engine": {"name": "olive"},
-                "output_dir": str(folder / "out"),
+                "output_dir": output_dir or str(folder / "out"),
                 "packaging_config": {"type": "Zipfile"},
                 "footprints": [
                     {"accelerator": "cpu-cpu", "nodes": [{"model_id": "input"}, node | {"is_output": True} | more]}

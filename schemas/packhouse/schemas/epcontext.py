@@ -22,6 +22,8 @@ _NAME, _INTEGER, _STRING, _GRAPH, _GRAPHS = 1, 3, 4, 6, 11
 _EMBED_MODE, _CACHE, _SOURCE = b"embed_mode", b"ep_cache_context", b"source"
 _LONGEST_NAME: Final = 4096
 _MOST_NODES: Final = 100_000
+_MOST_NAMES: Final = 32 << 20
+"""Bytes of what is kept of all of them together."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class _Walk:
     def __init__(self, fields: Fields) -> None:
         self._fields = fields
         self._found: list[EPContext] = []
+        self._names_left = _MOST_NAMES
 
     def contexts(self) -> list[EPContext]:
         at = 0
@@ -88,7 +91,11 @@ class _Walk:
         source = values.get(_SOURCE)
         name = texts[_NODE_NAME].decode("utf-8", "replace")
         said = source.decode("utf-8", "replace") if isinstance(source, bytes) else ""
-        self._found.append(EPContext(name, said, _location(name, values)))
+        location = _location(name, values)
+        self._names_left -= len(name) + len(said) + len(location or "")
+        if self._names_left < 0:
+            raise Malformed(f"its EPContext nodes name more than {_MOST_NAMES >> 20} MiB")
+        self._found.append(EPContext(name, said, location))
 
     def _attribute(self, wire: int, at: int, end: int, depth: int) -> tuple[bytes, int | bytes | None]:
         """The name and the value; None for one that is neither a number nor a short text."""

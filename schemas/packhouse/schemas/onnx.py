@@ -55,6 +55,8 @@ _TENSOR_NAME, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 8, 13, 14
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 
 _MAX_EXTERNAL: Final = 1_000_000
+_MAX_NAMES: Final = 64 << 20
+"""Bytes of the names of external tensors and of their files, all together: those of real models have a thousandth."""
 _BYTES: Final = re.compile(rb"[0-9]{1,19}")
 
 _LOOKS: Final = (
@@ -132,6 +134,7 @@ class _Scanner:
     def __init__(self, fields: Fields) -> None:
         self._fields = fields
         self._external_left = _MAX_EXTERNAL
+        self._names_left = _MAX_NAMES
 
     def external_tensors(self) -> list[ExternalTensor]:
         found: list[ExternalTensor] = []
@@ -184,6 +187,9 @@ class _Scanner:
             raise Malformed(f"it has more than {_MAX_EXTERNAL} external tensors")
         text = name.decode("utf-8", "replace")
         location = data.get(b"location", b"")
+        self._names_left -= len(name) + len(location)
+        if self._names_left < 0:
+            raise Malformed(f"the names of its external tensors have more than {_MAX_NAMES >> 20} MiB")
         if not location:
             raise Malformed(f"tensor {text!r} lies in another file that it does not name")
         offset = _count(data.get(b"offset", b"0"), "offset", text)
