@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import pickle
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from typing import Any
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from support.farm import wait_for
 from support.gallery import MARK, Gallery, onnx_model
 from support.models import save
 
@@ -99,14 +102,64 @@ def test_a_path_with_a_nul_is_refused_with_the_whole_event(gallery: Gallery, pat
     assert gallery.code(folder, onnx_model(path)) == "path_forbidden"
 
 
-def test_a_signature_in_an_address_is_refused_and_nowhere_repeated(gallery: Gallery) -> None:
-    secret = "sig=c2VjcmV0LXNpZ25hdHVyZQ"
+SECRET = "c2VjcmV0LXNpZ25hdHVyZQ"
+SIGNED = f"https://a.blob.core.windows.net/c/m.onnx?sv=2024-11-04&se=2030-01-01&sig={SECRET}%3D"
+
+
+@pytest.mark.parametrize("where", ["the model", "the output folder", "a model's own config", "a pass", "a name"])
+def test_a_signature_in_an_address_is_nowhere_repeated(gallery: Gallery, where: str) -> None:
+    """Not in the status, the logs or a package: only the event itself has it, in the ledger and as a dead letter."""
     folder = gallery.folder()
-    final = gallery.run(folder, onnx_model(f"https://a.blob.core.windows.net/c/m.onnx?sv=2024&{secret}"))
-    texts = [final.model_dump_json(), gallery.farm.logs()]
-    texts += [event for key in gallery.streams for event in gallery.farm.stream(key)]
-    texts += [str(letter) for letter in gallery.farm.redis.xrange(gallery.farm.keys.dead_letters) or []]
-    assert not any("c2VjcmV0" in text for text in texts)
+    sound = str(folder / "model.onnx")
+    if where == "the model":
+        final = gallery.run(folder, onnx_model(SIGNED))
+    elif where == "the output folder":
+        gallery.farm.publish(_event(folder, onnx_model(sound), output_dir=SIGNED))
+        final = gallery.farm.wait_end(_reference(json.loads(_event(folder, onnx_model(sound)))))
+    elif where == "a model's own config":
+        final = gallery.run(folder, onnx_model(sound, model_attributes={"from": SIGNED}))
+    elif where == "a pass":
+        final = gallery.run(folder, onnx_model(sound), pass_run_config={"data": [SIGNED]})
+    else:
+        final = gallery.run(folder, onnx_model(sound), from_pass=SIGNED)
+    texts = {"status": final.model_dump_json(), "logs": gallery.farm.logs()}
+    texts |= {key: "".join(gallery.farm.stream(key)) for key in gallery.streams}
+    for package in folder.glob("out/*.zip"):
+        with zipfile.ZipFile(package) as archive:
+            texts |= {name: archive.read(name).decode("utf-8", "replace") for name in archive.namelist()}
+    texts |= {page.name: page.read_text("utf-8") for page in folder.glob("out/*.html")}
+    assert [name for name, text in texts.items() if SECRET in text] == []
+
+
+def test_a_pickle_among_the_messages_is_not_loaded(gallery: Gallery) -> None:
+    """Whoever got at the broker gets no code run in a worker, and keeps none from working."""
+    body = pickle.dumps((_Owns(str(gallery.outside / "owned")), {}, {}))
+    message = {
+        "body": base64.b64encode(body).decode(),
+        "content-encoding": "binary",
+        "content-type": "application/x-python-serialize",
+        "headers": {"lang": "py", "task": "packhouse.run_finished", "id": "evil", "root_id": "evil", "argsrepr": ""},
+        "properties": {
+            "body_encoding": "base64", "delivery_info": {"exchange": "", "routing_key": "ranking"},
+            "delivery_mode": 2, "delivery_tag": "evil", "priority": 0, "correlation_id": "evil",
+        },
+    }  # fmt: skip
+    queue = f"{gallery.farm.keys.prefix}celery:ranking"
+    gallery.farm.redis.lpush(queue, json.dumps(message))
+    wait_for(lambda: gallery.farm.redis.llen(queue) == 0, what="the message to be taken")
+    folder = gallery.folder()
+    assert gallery.code(folder, onnx_model(folder / "model.onnx")) == "succeeded"
+    assert not (gallery.outside / "owned").exists()
+
+
+class _Owns:
+    """What writes a file where it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path(self.path),)
 
 
 def external(path: Path, **entries: str) -> Path:
@@ -314,14 +367,14 @@ def test_the_name_of_a_package_cannot_lead_out_of_its_folder(gallery: Gallery) -
     assert not (folder / "out").exists()
 
 
-def _event(folder: Path, model: dict[str, Any]) -> bytes:
+def _event(folder: Path, model: dict[str, Any], *, output_dir: str | None = None) -> bytes:
     node = {"model_id": "m", "model": model, "is_output": True}
     return json.dumps(
         {
             "specversion": "1.0", "id": folder.name, "source": "/attacker", "subject": folder.name,
             "type": "packhouse.run.finished",
             "data": {
-                "engine": {"name": "olive"}, "output_dir": str(folder / "out"), "packaging_config": {"type": "Zipfile"},
+                "engine": {"name": "olive"}, "output_dir": output_dir or str(folder / "out"), "packaging_config": {"type": "Zipfile"},
                 "footprints": [{"accelerator": "cpu-cpu", "nodes": [node]}],
             },
         }

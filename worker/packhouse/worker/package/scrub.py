@@ -1,8 +1,11 @@
-"""Keeps the engine's directories out of the JSON files of a package.
+"""Keeps the engine's directories, and what gives access to a blob, out of the JSON files of a package.
 
 A directory that a package names tells of the engine's machine and is of no use to whoever opens the package elsewhere.
 So the known directories, and only those, are replaced by ``<engine>``: ``/srv/olive/user_script.py`` becomes
 ``<engine>/user_script.py``. Names of nodes, tensors and operators may look like paths and are left alone.
+
+The signature of an address, an account's key and a token are replaced wherever they stand: a package travels farther
+than the event that had them.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from packhouse.schemas.base import is_url
+from packhouse.schemas.blob.failures import scrub as without_secrets
 from packhouse.schemas.paths import components, is_windows
 
 PLACEHOLDER: Final = "<engine>"
@@ -47,9 +51,9 @@ def holds_graph_names(key: str) -> bool:
 
 
 class Scrubber:
-    """Replaces directories in strings and in JSON values.
+    """Replaces directories, and what gives access to a blob, in strings and in JSON values.
 
-    Laws: a string without any of the directories stays as it is; scrubbing twice is scrubbing once; no directory is
+    Laws: a string without any of them stays as it is; scrubbing twice is scrubbing once; no directory is
     left, by whole components, wherever in a string a path begins.
     """
 
@@ -59,7 +63,8 @@ class Scrubber:
         self._pattern = re.compile("|".join(_spellings(each) for each in longest_first)) if longest_first else None
 
     def text(self, text: str) -> str:
-        """The string with every directory in it replaced."""
+        """The string with every directory and every secret in it replaced."""
+        text = without_secrets(text)
         return self._pattern.sub(_replace, text) if self._pattern else text
 
     def json(self, value: Any) -> Any:
