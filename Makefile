@@ -8,7 +8,7 @@ JOBS ?= 2
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full image-check lint format bench faults fuzz lock pictures schemas clean
+.PHONY: help setup demo test test-full image-check lint format bench faults fuzz audit lock pictures schemas clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,13 @@ faults: setup ## Processes killed at the worst moments, over and over
 
 fuzz: setup ## Changed inputs for every reader of what others wrote: tests/fuzz/README.md
 	cd tests && ../$(BIN)/python -m fuzz
+
+audit: setup ## Known vulnerabilities of what is locked; asks the package registries' own services
+	.ci/need npm=npm
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install -qq --disable-pip-version-check pip-audit
+	$(VENV)/audit/bin/pip-audit --requirement requirements/dev.txt --no-deps --disable-pip --progress-spinner off
+	cd deploy/local/packhouse/local/azure/azurite && npm audit --omit=dev
 
 bench: setup ## Time, memory and bytes beside cp, Olive and others: tests/bench/README.md
 	cd tests && ../$(BIN)/python -m bench

@@ -374,7 +374,8 @@ def _event(folder: Path, model: dict[str, Any], *, output_dir: str | None = None
             "specversion": "1.0", "id": folder.name, "source": "/attacker", "subject": folder.name,
             "type": "packhouse.run.finished",
             "data": {
-                "engine": {"name": "olive"}, "output_dir": output_dir or str(folder / "out"), "packaging_config": {"type": "Zipfile"},
+                "engine": {"name": "olive"}, "output_dir": output_dir or str(folder / "out"),
+                "packaging_config": {"type": "Zipfile"},
                 "footprints": [{"accelerator": "cpu-cpu", "nodes": [node]}],
             },
         }

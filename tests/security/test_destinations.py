@@ -1,4 +1,4 @@
-"""Where a package goes is below a storage root too, and what lies in its place is replaced and never written through."""
+"""A package goes below a storage root too, and what lies in its place is replaced and never written through."""
 
 from __future__ import annotations
 

@@ -19,6 +19,9 @@ _SECRETS: Final = (
     (re.compile(r"\beyJ[\w-]{10,}(\.[\w-]+)*"), "…"),
     (re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"), "…"),
 )
+_MARKS: Final = ("=", "eyJ", "://")
+_WORDS: Final = ("bearer", "sharedkey")
+"""One of these is in every text that any of the patterns fits: most texts have none, and are done with quickly."""
 _LONGEST: Final = 300
 _BUSY: Final = {408, 429, 500, 502, 503, 504}
 _PASSING: Final = {"PendingCopyOperation", "ServerBusy", "OperationTimedOut", "InternalError"}
@@ -38,6 +41,8 @@ _SIGNATURE_OVER: Final = "AuthenticationFailed"
 
 def scrub(text: str) -> str:
     """A text without the signatures, tokens and keys that addresses, headers and messages of Azure can hold."""
+    if not any(mark in text for mark in _MARKS) and not any(word in text.lower() for word in _WORDS):
+        return text
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
