@@ -62,7 +62,7 @@ audit: setup ## Known vulnerabilities of what is locked; asks the package regist
 	.ci/need npm=npm
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip install -qq --disable-pip-version-check pip-audit
-	$(VENV)/audit/bin/pip-audit --requirement requirements/dev.txt --no-deps --disable-pip --progress-spinner off
+	$(VENV)/audit/bin/pip-audit --requirement requirements/dev.txt --no-deps --disable-pip --strict --progress-spinner off
 	cd deploy/local/packhouse/local/azure/azurite && npm audit --omit=dev
 
 bench: setup ## Time, memory and bytes beside cp, Olive and others: tests/bench/README.md
