@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated, Any, dataclass_transform
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -21,6 +24,21 @@ class Document(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+@contextmanager
+def uncollected() -> Generator[None]:
+    """Without the search for cycles of garbage, for work that makes very many objects that stay.
+
+    Each search walks through all of them, and finds nothing: reading 100,000 nodes takes three times as long with it.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def canonical_json(value: Any) -> bytes:

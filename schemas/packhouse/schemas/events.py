@@ -13,7 +13,16 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from packhouse.schemas.base import AbsolutePath, Digest, Directory, Document, Text, canonical_json, content_digest
+from packhouse.schemas.base import (
+    AbsolutePath,
+    Digest,
+    Directory,
+    Document,
+    Text,
+    canonical_json,
+    content_digest,
+    uncollected,
+)
 from packhouse.schemas.cloudevent import CloudEvent
 from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.footprint import Footprint
@@ -116,13 +125,20 @@ class RunFinished(CloudEvent):
         """A new event, with an id and a time of its own."""
         return cls(id=str(uuid.uuid4()), source=source, subject=run_id, time=datetime.now(UTC), data=data)
 
+    @classmethod
+    def read(cls, text: str | bytes) -> Self:
+        """The event of a text. Raises ``ValidationError``."""
+        with uncollected():
+            return cls.model_validate_json(text)
+
     def to_wire(self) -> bytes:
         """The event as it goes into the run queue: canonical JSON, what is not set left out.
 
         Raises ``PermanentError`` (``event_invalid``) for what JSON cannot say, and for what no reader would take.
         """
         try:
-            return canonical_json(from_json(self.model_dump_json(exclude_none=True)))
+            with uncollected():
+                return canonical_json(from_json(self.model_dump_json(exclude_none=True)))
         except ValueError as error:
             raise PermanentError(
                 ErrorCode.EVENT_INVALID,
@@ -133,7 +149,8 @@ class RunFinished(CloudEvent):
     @property
     def content_digest(self) -> Digest:
         """Digest of what the event says, whatever its id and time: equal for two events of the same content."""
-        return content_digest_of(from_json(self.to_wire()))
+        with uncollected():
+            return content_digest_of(from_json(self.to_wire()))
 
 
 class RunFinishedByReference(CloudEvent):

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from decimal import Decimal
+from operator import itemgetter
 
 from packhouse.schemas.accelerator import Accelerator
+from packhouse.schemas.base import uncollected
 from packhouse.schemas.events import FinishedRun
 from packhouse.schemas.footprint import Metrics, Node
 from packhouse.schemas.ranking import LeftOut, LeftOutReason, Objective, RankedCandidate, Ranking
 from packhouse.schemas.selection import select
 
-_Key = tuple[tuple[int, int | float], ...]
-_Candidate = tuple[Accelerator, Node]
+_Key = tuple[int | float, ...]
+_Candidate = tuple[_Key, Accelerator, str, Node]
 
 _MESSAGES = {
     LeftOutReason.INPUT_MODEL: "is the model that the run began with",
@@ -30,25 +32,31 @@ _MESSAGES = {
 
 def rank(run: FinishedRun) -> Ranking:
     """Every node of the run, either with its place or with the reason why it has none."""
+    with uncollected():
+        return _rank(run)
+
+
+def _rank(run: FinishedRun) -> Ranking:
     objectives = find_objectives(run)
     candidates: list[_Candidate] = []
     left_out: list[LeftOut] = []
     for footprint in run.footprints:
+        accelerator, name = footprint.accelerator, str(footprint.accelerator)
         for node, reason in select(footprint):
             if reason is None:
-                candidates.append((footprint.accelerator, node))
+                candidates.append((sort_key(node.measured, objectives), accelerator, name, node))
             else:
-                left_out.append(_left_out(footprint.accelerator, node, reason, _MESSAGES[reason]))
-    candidates.sort(key=lambda candidate: sort_key(candidate[1].measured, objectives))
+                left_out.append(_left_out(accelerator, node, reason, _MESSAGES[reason]))
+    candidates.sort(key=itemgetter(0))
 
     ranked: list[RankedCandidate] = []
     places: dict[str, int] = defaultdict(int)
-    previous: Node | None = None
-    for accelerator, node in candidates:
-        places[str(accelerator)] += 1
-        place = places[str(accelerator)]
+    before: tuple[_Key, Node] | None = None
+    for key, accelerator, name, node in candidates:
+        places[name] += 1
+        place = places[name]
         if run.top is not None and place > run.top:
-            message = f"is number {place} of {accelerator}, and the limit (top) is {run.top}"
+            message = f"is number {place} of {name}, and the limit (top) is {run.top}"
             left_out.append(_left_out(accelerator, node, LeftOutReason.BEYOND_TOP, message))
             continue
         ranked.append(
@@ -57,12 +65,12 @@ def rank(run: FinishedRun) -> Ranking:
                 rank_in_accelerator=place,
                 accelerator=accelerator,
                 model_id=node.model_id,
-                reason=_reason(previous, node, objectives),
+                reason=_reason(before, key, node, objectives),
                 metrics=node.metrics,
                 goals_met=node.goals_met,
             )
         )
-        previous = node
+        before = key, node
     return Ranking(objectives=objectives, candidates=ranked, left_out=left_out)
 
 
@@ -80,14 +88,14 @@ def find_objectives(run: FinishedRun) -> list[Objective]:
 
 
 def sort_key(metrics: Metrics, objectives: list[Objective]) -> _Key:
-    """What candidates are sorted by, ascending: one pair per objective, ``(0, value)`` or ``(1, 0)`` for no value."""
-    key: list[tuple[int, int | float]] = []
+    """What candidates are sorted by, ascending: for each objective ``0, value``, or ``1, 0`` for no value."""
+    key: list[int | float] = []
     for objective in objectives:
         value = _value(metrics, objective)
         if value is None:
-            key.append((1, 0))
+            key += (1, 0)
         else:
-            key.append((0, -value if objective.higher_is_better else value))
+            key += (0, -value if objective.higher_is_better else value)
     return tuple(key)
 
 
@@ -121,23 +129,26 @@ def _left_out(accelerator: Accelerator, node: Node, reason: LeftOutReason, messa
     return LeftOut(accelerator=accelerator, model_id=node.model_id, reason=reason, message=f"{message}.")
 
 
-def _reason(previous: Node | None, node: Node, objectives: list[Objective]) -> str:
+def _reason(before: tuple[_Key, Node] | None, key: _Key, node: Node, objectives: list[Objective]) -> str:
     """Why a candidate stands behind the one before it."""
-    missing = [objective.name for objective in objectives if _value(node.measured, objective) is None]
+    missing = [objective.name for objective, absent in zip(objectives, key[::2], strict=True) if absent]
     note = f" It has no value for {', '.join(missing)}." if missing else ""
     if not objectives:
         return "The run has no objectives: candidates keep the engine's order."
-    if previous is None:
+    if before is None:
         best = objectives[0]
         word = "highest" if best.higher_is_better else "lowest"
         then = ", then by the objectives after it" if len(objectives) > 1 else ""
         return f"Best by {best.name} ({word} first){then}.{note}"
-    for objective in objectives:
-        before, here = _value(previous.measured, objective), _value(node.measured, objective)
-        if before == here:
+    key_before, previous = before
+    for index, objective in enumerate(objectives):
+        at = slice(2 * index, 2 * index + 2)
+        if key_before[at] == key[at]:
             continue
+        here = _value(node.measured, objective)
         if here is None:
             return f"Behind the one before.{note}"
         word = "lower" if objective.higher_is_better else "higher"
-        return f"Behind the one before: {word} {objective.name} ({_against(here, before)}).{note}"
+        against = _against(here, _value(previous.measured, objective))
+        return f"Behind the one before: {word} {objective.name} ({against}).{note}"
     return f"Equal to the one before on every objective: the engine's order decides.{note}"

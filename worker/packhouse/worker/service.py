@@ -85,7 +85,7 @@ def _rank(context: Context, lease: Lease, span: Span) -> str:
     raw = lease.event
     try:
         raw = _with_its_data(context, lease)
-        event = RunFinished.model_validate_json(raw)
+        event = RunFinished.read(raw)
     except ValidationError as error:
         span.failed("rejected")
         problem, problems = _problems(error)
@@ -141,7 +141,7 @@ def package(context: Context, run_key: str, job_id: str) -> str:
 
 
 def _package(context: Context, lease: Lease, span: Span, started: float) -> str:
-    event = RunFinished.model_validate_json(lease.event)
+    event = RunFinished.read(lease.event)
     config = event.data.packaging_config[int(lease.job)]
     span.set(type=str(config.type), name=config.name)
     poured, problem = Poured(), None

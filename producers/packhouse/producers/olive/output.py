@@ -12,6 +12,7 @@ from packhouse.producers.olive.nodes import RawFootprint, output_invalid, read_n
 from packhouse.producers.olive.run import absolute, build_run
 from packhouse.producers.olive.saved import saved_models
 from packhouse.schemas.accelerator import Accelerator
+from packhouse.schemas.base import uncollected
 from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.schemas.events import FinishedRun, Package
 from packhouse.schemas.footprint import Node
@@ -40,16 +41,17 @@ def read_output_dir(  # noqa: PLR0913 - each is a fact that the files may not ho
     Raises ``PermanentError``: ``output_not_found``, ``output_invalid`` (file and field named), ``accelerator_unknown``.
     """
     output_dir = absolute(path)
-    return build_run(
-        read_footprints(output_dir, accelerator=accelerator, output_name=output_name),
-        output_dir=str(output_dir),
-        packaging_config=packaging_config,
-        mapping=mapping,
-        top=top,
-        runtime_packages=runtime_packages,
-        engine_directories=engine_directories,
-        engine_version=engine_version,
-    )
+    with uncollected():
+        return build_run(
+            read_footprints(output_dir, accelerator=accelerator, output_name=output_name),
+            output_dir=str(output_dir),
+            packaging_config=packaging_config,
+            mapping=mapping,
+            top=top,
+            runtime_packages=runtime_packages,
+            engine_directories=engine_directories,
+            engine_version=engine_version,
+        )
 
 
 def read_footprints(

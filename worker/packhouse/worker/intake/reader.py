@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from packhouse.schemas.base import uncollected
 from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError
 from packhouse.schemas.keys import FIELD
 from packhouse.schemas.signing import SIGNATURE_FIELD
@@ -86,7 +87,9 @@ class RunQueueReader:
                 continue
             try:
                 self._signatures.check(identifier, raw, (fields or {}).get(SIGNATURE_FIELD.encode()))
-                self._open(identifier, read_envelope(raw, self._context.settings.max_event_bytes))
+                with uncollected():
+                    arrival = read_envelope(raw, self._context.settings.max_event_bytes)
+                self._open(identifier, arrival)
             except SignatureError as error:
                 self._bury(identifier, raw, Head(), error)
             except PackhouseError as error:
