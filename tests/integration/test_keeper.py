@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.farm import wait_for
+from support.server import Server
 
 from packhouse.schemas import STATUS_EVENT, PackagingType, RunRef, run_key
 from packhouse.schemas.status import PackageProgressEvent, PackageRef
@@ -69,6 +70,21 @@ def test_progress_is_told_on_a_stream_of_its_own(ledger: Ledger, lease: Lease, s
     assert isinstance(event, PackageProgressEvent)
     assert (event.data.stage, event.data.bytes_done, event.data.bytes_total) == ("writing", 100, 100)
     assert ledger.redis.xlen(ledger.keys.status) == 0
+
+
+def test_a_server_without_memory_for_events_keeps_the_lease_of_work_that_moves(
+    own_server: Server, namespace: str
+) -> None:
+    settings = Settings(redis_url=own_server.url, namespace=namespace, lease_seconds=1)
+    with connect(settings.redis_url, patient=False) as redis:
+        ledger = Ledger(redis, settings)
+        ledger.open(Arrival(RUN, "e", "sha256:" + "0" * 64, "{}"), queue="ranking", title="")
+        lease = ledger.lease(run_key(RUN), "rank", "token", ME)
+        assert lease is not None
+        redis.config_set("maxmemory", "1")
+        with LeaseKeeper(ledger, lease, settings, RUN, PACKAGE) as keeper:
+            first = expiry(ledger, lease)
+            wait_for(lambda: keeper.advance(1) or expiry(ledger, lease) > first + 1500, what="the lease to be renewed")
 
 
 def expiry(ledger: Ledger, lease: Lease) -> int:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.farm import Farm, RunMaker, wait_for
+from support.server import free_port
 
 from packhouse.worker.metrics.ledger import LedgerState
 from packhouse.worker.packagers.registry import QUEUES, ZIPFILE_QUEUE
@@ -36,12 +37,6 @@ class Scrape:
 
     def names(self) -> set[str]:
         return {name for name, _ in self.values}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

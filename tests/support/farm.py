@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -58,6 +58,7 @@ class Worker:
     name: str
     wrapped: bool = False
     """Whether ``process`` only waits for the worker, which it has entered namespaces for."""
+    told_to_end: bool = False
 
     @property
     def main(self) -> psutil.Process:
@@ -66,11 +67,16 @@ class Worker:
         return process.children()[0] if self.wrapped else process
 
     @property
+    def runs(self) -> bool:
+        return self.process.poll() is None
+
+    @property
     def pool(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def kill(self) -> None:
         """The whole worker at once, as a machine that loses power."""
+        self.told_to_end = True
         processes = [psutil.Process(self.process.pid), *self.pool]
         for one in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -79,8 +85,13 @@ class Worker:
 
     def stop(self, seconds: float = 60) -> int:
         """SIGTERM, as an orchestrator stops it; returns the exit status."""
-        self.main.terminate()
+        self.terminate()
         return self.process.wait(seconds)
+
+    def terminate(self) -> None:
+        """SIGTERM, not waited for."""
+        self.told_to_end = True
+        self.main.terminate()
 
 
 @dataclass
@@ -150,10 +161,10 @@ class Farm:
             fresh.append(worker)
         if ready:
             names = {worker.name for worker in fresh}
-            wait_for(lambda: names <= self._beating(), what="the workers")
+            wait_for(lambda: names <= self.signed_on(), what="the workers")
         return fresh
 
-    def _beating(self) -> set[str]:
+    def signed_on(self) -> set[str]:
         """Names of the workers that have been heard of lately."""
         return {str(self.redis.get(key)) for key in self.redis.scan_iter(f"{self.keys.prefix}worker:*")}
 
@@ -226,7 +237,14 @@ class RunMaker:
         self._models = sorted((samples / "olive-0.6.2-cpu-and-openvino" / "cache").rglob("*.onnx"))
 
     def __call__(
-        self, run_id: str = "run-1", *, packages: Any = None, candidates: int = 2, out: str | None = None, **more: Any
+        self,
+        run_id: str = "run-1",
+        *,
+        packages: Any = None,
+        candidates: int = 2,
+        models: Sequence[int] | None = None,
+        out: str | None = None,
+        **more: Any,
     ) -> RunFinished:
         fields: dict[str, Any] = {
             "engine": {"name": "olive", "version": "0.6.2"},
@@ -235,17 +253,22 @@ class RunMaker:
             "footprints": [
                 {
                     "accelerator": "cpu-cpu",
-                    "nodes": [{"model_id": "input"}, *(self._node(number) for number in range(candidates))],
+                    "nodes": [{"model_id": "input"}, *map(self._node, models or range(candidates))],
                 }
             ],
         }
         return RunFinished.of(FinishedRun.model_validate(fields | more), source="/test/engine", run_id=run_id)
 
-    def _node(self, number: int) -> dict[str, Any]:
+    def model(self, number: int) -> Path:
+        """The model of a number, which is made where it is missing."""
         path = self.folder / "models" / f"m{number}" / "model.onnx"
         if not path.exists():
             path.parent.mkdir(parents=True)
             path.write_bytes(self._models[number % len(self._models)].read_bytes())
+        return path
+
+    def _node(self, number: int) -> dict[str, Any]:
+        path = self.model(number)
         return {
             "model_id": f"m{number}",
             "parent_model_id": "input",

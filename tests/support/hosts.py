@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-from conftest import server_binary
 from redis import Redis
 from redis.exceptions import RedisError
 from support.engines import engine, publishing
 from support.farm import Farm, quick, wait_for
+from support.server import server_binary
 
 from packhouse.schemas.keys import DEFAULT_NAMESPACE
 

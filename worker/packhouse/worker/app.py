@@ -80,6 +80,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A server that refuses for a while (read-only in a failover, out of memory) ends no worker either.
+        "broker_channel_error_retry": True,
         "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         "task_default_queue": RANKING_QUEUE,
         "task_create_missing_queues": True,

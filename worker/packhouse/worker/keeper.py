@@ -123,8 +123,9 @@ class LeaseKeeper:
                     log.critical("The lease is lost and the work hangs in stage %s: ending this process", self._stage)
                     os._exit(_STUCK)
                 continue
+            # Apart from the lease: a server that takes no more events for want of memory still renews.
+            self._try_to_tell(ledger.redis)
             try:
-                self._tell(ledger.redis)
                 if silent > self._settings.stage_seconds:
                     log.error("No progress in stage %s for %.0f s: letting the lease go", self._stage, silent)
                     self._lost.set()
@@ -134,8 +135,12 @@ class LeaseKeeper:
                     renewed = now
             except RedisError as error:
                 log.warning("Cannot reach Redis to renew a lease: %s", error)
+        self._try_to_tell(ledger.redis)
+
+    def _try_to_tell(self, redis: Redis) -> None:
+        """Progress that cannot be told is not missed."""
         with contextlib.suppress(RedisError):
-            self._tell(ledger.redis)
+            self._tell(redis)
 
     def _tell(self, redis: Redis) -> None:
         state = (self._stage, self._bytes_done)

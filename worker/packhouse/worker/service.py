@@ -73,7 +73,7 @@ def run_finished(context: Context, run_key: str) -> str:
     lease = _lease(context, run_key, RANK_JOB)
     if lease is None:
         return "nothing to do"
-    with _told(context, lease, "rank") as span:
+    with _told(context, lease, "rank") as span, _given_back(context, lease):
         try:
             return _rank(context, lease, span)
         except LeaseLost:
@@ -136,7 +136,7 @@ def package(context: Context, run_key: str, job_id: str) -> str:
     lease = _lease(context, run_key, job_id)
     if lease is None:
         return "nothing to do"
-    with _told(context, lease, "package") as span:
+    with _told(context, lease, "package") as span, _given_back(context, lease):
         return _package(context, lease, span, started)
 
 
@@ -156,10 +156,8 @@ def _package(context: Context, lease: Lease, span: Span, started: float) -> str:
                 recorder().retry(config.type, error.code)
                 return f"will be tried again in {pause:.1f} s: {error}"
             problem = error.problem
-        except RedisError as error:
-            # The ledger is patient with an absent server. One that refuses is the operator's to mend: the work waits.
-            context.ledger.release(lease, context.settings.retry_seconds_max, problem_of(_refused(error)))
-            raise
+        except RedisError:
+            raise  # no fault of the package's
         except PermanentError as error:
             problem = error.problem
         except Exception as error:  # noqa: BLE001 (a defect must not hold up the run)
@@ -179,6 +177,21 @@ def _package(context: Context, lease: Lease, span: Span, started: float) -> str:
         span.failed(problem.code)
         raise JobFailed(problem)
     return f"{poured.path or ''} {poured.digest or ''}".strip()
+
+
+@contextlib.contextmanager
+def _given_back(context: Context, lease: Lease) -> Generator[None, None, None]:
+    """The ledger is patient with an absent server. One that refuses is the operator's to mend: the work waits.
+
+    That is no try of the job's, and before the server takes leases again none is begun.
+    """
+    try:
+        yield
+    except RedisError as error:
+        with contextlib.suppress(RedisError, LeaseLost):
+            pause = context.settings.retry_seconds
+            context.ledger.release(lease, pause, problem_of(_refused(error)), counted=False)
+        raise
 
 
 @contextlib.contextmanager
@@ -293,6 +306,13 @@ def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingC
             digests=context.digests,
         )
         plan_json = lease.plan
+        if plan_json is not None and lease.doomed is not None:
+            keeper.stage("clearing up")
+            with contextlib.suppress(PackhouseError):
+                packager.discard(job, packager.plan_type.model_validate_json(plan_json))
+            keeper.confirm()
+            problem = Problem.model_validate_json(lease.doomed)
+            raise PermanentError(ErrorCode(problem.code), problem.message, fix=problem.fix)
         if plan_json is None:
             keeper.stage("planning")
             plan = packager.plan(job)

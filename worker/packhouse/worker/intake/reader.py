@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from packhouse.schemas.base import uncollected
 from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError
@@ -16,6 +16,7 @@ from packhouse.schemas.keys import FIELD
 from packhouse.schemas.signing import SIGNATURE_FIELD
 from packhouse.schemas.status import Rejected
 from packhouse.worker.context import Context
+from packhouse.worker.faultpoints import reach
 from packhouse.worker.intake.envelope import Head, digest_of_bytes, read_envelope, read_head
 from packhouse.worker.intake.signatures import SignatureError, Signatures
 from packhouse.worker.ledger import Answer, Arrival, DeadLetter
@@ -62,6 +63,13 @@ class RunQueueReader:
         self._take_in(entries)
         return len(entries)
 
+    def resume(self) -> int:
+        """Bring in what this reader took and left when the server failed it. Returns how many there were."""
+        reply = cast("Any", self._redis.xreadgroup(GROUP, self._consumer, {self._stream: "0"}, count=_BATCH))
+        entries: list[_Entry] = _entries(reply)
+        self._take_in(entries)
+        return len(entries)
+
     def take_over(self) -> int:
         """Bring in what other readers took and left. Returns how many there were."""
         reply = cast(
@@ -80,20 +88,29 @@ class RunQueueReader:
 
     def _take_in(self, entries: Iterable[_Entry]) -> None:
         for entry, fields in entries:
-            identifier = entry.decode()
-            raw = (fields or {}).get(FIELD.encode())
-            if raw is None:
-                self._bury(identifier, b"", Head(), _no_event())
-                continue
+            reach("intake.read")
             try:
-                self._signatures.check(identifier, raw, (fields or {}).get(SIGNATURE_FIELD.encode()))
-                with uncollected():
-                    arrival = read_envelope(raw, self._context.settings.max_event_bytes)
-                self._open(identifier, arrival)
-            except SignatureError as error:
-                self._bury(identifier, raw, Head(), error)
-            except PackhouseError as error:
-                self._bury(identifier, raw, read_head(raw), error)
+                self._take_one(entry.decode(), fields or {})
+            except RedisError:
+                raise
+            except Exception:
+                # It stays pending and is tried again with what is taken over. Those behind it need not wait for that.
+                log.exception("Unforeseen error with entry %s of the run queue", entry.decode())
+
+    def _take_one(self, entry: str, fields: Mapping[bytes, bytes]) -> None:
+        raw = fields.get(FIELD.encode())
+        if raw is None:
+            self._bury(entry, b"", Head(), _no_event())
+            return
+        try:
+            self._signatures.check(entry, raw, fields.get(SIGNATURE_FIELD.encode()))
+            with uncollected():
+                arrival = read_envelope(raw, self._context.settings.max_event_bytes)
+            self._open(entry, arrival)
+        except SignatureError as error:
+            self._bury(entry, raw, Head(), error)
+        except PackhouseError as error:
+            self._bury(entry, raw, read_head(raw), error)
 
     def _open(self, entry: str, arrival: Arrival) -> None:
         run = arrival.run
@@ -106,6 +123,7 @@ class RunQueueReader:
         run = arrival.run
         title = f"run {run.id[:80]} of {run.source[:80]}"
         opened = self._context.ledger.open(arrival, queue=RANKING_QUEUE, title=title, group=GROUP, entry=entry)
+        reach("intake.opened")
         recorder().event(opened.outcome)
         if opened.outcome == "reused":
             raise PermanentError(
@@ -119,6 +137,7 @@ class RunQueueReader:
             log.info("Run %s is in the ledger", run)
         else:
             log.info("Run %s came again with the same content: nothing to do", run)
+        reach("intake.woken")
 
     def _bury(self, entry: str, raw: bytes, head: Head, error: PackhouseError) -> None:
         log.warning("Entry %s of the run queue is rejected: %s", entry, error.message)

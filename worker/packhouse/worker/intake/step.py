@@ -45,6 +45,7 @@ class Intake(ThreadStep):
         reader = RunQueueReader(redis, context)
         joined = False
         took_over = 0.0
+        failed = False
         while not stop.is_set():
             self.turn()
             try:
@@ -53,15 +54,20 @@ class Intake(ThreadStep):
                     joined = True
                 if time.monotonic() - took_over >= _TAKE_OVER_EVERY:
                     took_over = time.monotonic()
-                    while reader.take_over() and not stop.is_set():
-                        self.turn()
-                reader.read(_BLOCK_MS)
+                    self._take_over(reader, stop)
+                reader.read(1 if failed else _BLOCK_MS)
+                if failed:
+                    # What the server's failure left in hand, after what is new: if it fails again it holds up no other.
+                    reader.resume()
+                    failed = False
             except ResponseError as error:
                 # NOGROUP: the stream was deleted under us, or the server came back without it.
                 log.warning("The run queue answered: %s", error)
                 joined = False
+                failed = True
                 stop.wait(_PAUSE)
             except RedisError as error:
+                failed = True
                 if not stop.is_set():
                     log.warning("Cannot read the run queue: %s", error)
                 stop.wait(_PAUSE)
@@ -76,3 +82,7 @@ class Intake(ThreadStep):
         except RedisError as error:
             log.info("Left the run queue without saying so: %s", error)
         redis.close()
+
+    def _take_over(self, reader: RunQueueReader, stop: threading.Event) -> None:
+        while reader.take_over() and not stop.is_set():
+            self.turn()

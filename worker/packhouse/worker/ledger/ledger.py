@@ -14,6 +14,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,  # noqa: A004 (redis-py's own name)
+    ReadOnlyError,
     ResponseError,
     TimeoutError,  # noqa: A004 (redis-py's own name)
 )
@@ -70,7 +71,10 @@ class PlannedJob:
 
 
 def connect(url: str, *, patient: bool = True, decode: bool = True, timeout: float = 30.0) -> Redis:
-    """A client. A patient one tries again while the server is away: what it does must bear being done twice."""
+    """A client. A patient one tries again while the server is away: what it does must bear being done twice.
+
+    A server that has become a replica is away too: connecting anew may find its successor, or that it leads again.
+    """
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=2.0), _PATIENCE if patient else 0)
     return Redis.from_url(
         url,
@@ -80,7 +84,7 @@ def connect(url: str, *, patient: bool = True, decode: bool = True, timeout: flo
         socket_connect_timeout=5,
         socket_timeout=timeout,
         retry=retry,
-        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError] if patient else [],
+        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError] if patient else [],
     )
 
 
@@ -147,10 +151,10 @@ class Ledger:
         )  # fmt: skip
         if reply[0] != "leased":
             return None
-        _, attempt, tries, elapsed, plan, names, digest, event = reply
+        _, attempt, tries, elapsed, plan, names, digest, event, doomed = reply
         return Lease(
             run, job, token, int(attempt), int(tries), int(elapsed) / 1000, plan or None,
-            names=json.loads(f"{{{names}}}"), digest=digest, event=event or self._event(run),
+            names=json.loads(f"{{{names}}}"), digest=digest, event=event or self._event(run), doomed=doomed or None,
         )  # fmt: skip
 
     def renew(self, lease: Lease, motion: Motion = _STANDING, *, publishing: bool = False) -> bool:
@@ -207,10 +211,10 @@ class Ledger:
         if not self.call("settle", lease.run, lease.job, lease.token, outcome, result):
             raise LeaseLost
 
-    def release(self, lease: Lease, seconds: float, why: Problem) -> None:
-        """Let a job wait before it is tried again. Raises ``LeaseLost``."""
+    def release(self, lease: Lease, seconds: float, why: Problem, *, counted: bool = True) -> None:
+        """Let a job wait before it is tried again; ``counted`` as a try of its own. Raises ``LeaseLost``."""
         error = why.model_dump_json(exclude_none=True)
-        if not self.call("release", lease.run, lease.job, lease.token, int(seconds * 1000), error):
+        if not self.call("release", lease.run, lease.job, lease.token, int(seconds * 1000), error, int(counted)):
             raise LeaseLost
 
     # What an operator may do

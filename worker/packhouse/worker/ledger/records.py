@@ -101,6 +101,8 @@ class Lease:
     """Content digest of the run."""
     event: str = ""
     """The run's event as it came."""
+    doomed: str | None = None
+    """Why the job has failed for good, as JSON of a ``Problem``: what is left is to clear away and to say so."""
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,9 @@ class AzureMLPackager:
             warnings=tuple(plan.warnings),
         )
 
+    def discard(self, job: PackageJob, plan: AzureMLPlan) -> None:
+        """Nothing: folders are named by their content, another run may use them; ``packhouse gc`` removes the rest."""
+
 
 class _Pouring:
     """The assets of one package being made."""

@@ -111,3 +111,10 @@ class Packager(Protocol):
         Raises ``PermanentError`` and ``TransientError``.
         """
         ...
+
+    def discard(self, job: PackageJob, plan: Any) -> None:
+        """Remove what attempts that died have left unfinished where the package was to be. The package has failed.
+
+        Raises ``PermanentError`` and ``TransientError``.
+        """
+        ...

@@ -56,6 +56,9 @@ class BlobDestination:
             media_type=_MEDIA_TYPES[PurePosixPath(self._address.path).suffix],
         )
 
+    def discard(self) -> None:
+        """Nothing: blocks that no list commits are the service's to remove, within a week."""
+
 
 class _Raw(io.RawIOBase):
     """A ``Readable`` as Python's own libraries read files."""

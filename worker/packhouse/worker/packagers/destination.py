@@ -41,6 +41,10 @@ class Destination(Protocol):
         """
         ...
 
+    def discard(self) -> None:
+        """Remove what other attempts at the same job left unfinished."""
+        ...
+
 
 @contextmanager
 def destination_of(job: PackageJob, name: str) -> Generator[Destination]:
@@ -84,12 +88,16 @@ class FileDestination:
         """See ``Destination``."""
         del entries
         job = self._job
-        discard_stale(self._fd, self._name, job.tag, job.token)
+        self.discard()
         durable = job.settings.fsync == "always"
         with publish_file(
             self._fd, self._name, job.token, job.tag, shown=self._shown, needed=needed, durable=durable, confirm=confirm
         ) as fd:
             yield FileSink(fd)
+
+    def discard(self) -> None:
+        """See ``Destination``."""
+        discard_stale(self._fd, self._name, self._job.tag, self._job.token)
 
 
 def real_path(folder_fd: int) -> str:

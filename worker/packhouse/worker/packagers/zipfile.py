@@ -136,6 +136,12 @@ class ZipfilePackager:
             warnings=tuple(plan.warnings),
         )
 
+    def discard(self, job: PackageJob, plan: ZipfilePlan) -> None:
+        """Remove unfinished ZIPs and reports of this job. Raises as ``pour`` does."""
+        for name in (plan.name, _report_of(job)):
+            with destination_of(job, name) as place:
+                place.discard()
+
 
 class _Pouring:
     """One ZIP being written."""
@@ -207,10 +213,14 @@ def _publish_report(job: PackageJob, plan: ZipfilePlan) -> None:
     """Put the report beside the ZIP, which is there by now: whoever looks at one of them finds both."""
     page = next((file.made or "" for file in plan.files if file.path == REPORT), "").encode()
     with (
-        destination_of(job, f"{job.config.name}.{REPORT}") as place,
+        destination_of(job, _report_of(job)) as place,
         place.published(needed=len(page), entries=1, confirm=job.progress.commit) as sink,
     ):
         sink.write(page)
+
+
+def _report_of(job: PackageJob) -> str:
+    return f"{job.config.name}.{REPORT}"
 
 
 def _planned(job: PackageJob, tree: PackageTree) -> list[PlannedFile]:

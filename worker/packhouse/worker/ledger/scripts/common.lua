@@ -63,10 +63,12 @@ end
 -- Totals for monitoring, kept where the thing itself happens, so that each is counted once.
 local function count(what, by) redis.call('HINCRBY', P .. 'counts', what, by or 1) end
 
--- A job joins the end of its queue's line. The caller sends the wake-up that belongs to the number returned.
+-- A job joins the end of its queue's line. The caller sends the wake-up that belongs to the number returned; there is
+-- none where somebody has deleted the job.
 local function wait_in_line(run, job)
   local key = job_of(run, job)
   local queue = redis.call('HGET', key, 'queue')
+  if not queue then return nil end
   local number = redis.call('INCR', P .. 'sequence')
   redis.call('HSET', key, 'state', 'waiting', 'number', number, 'since', now())
   redis.call('ZADD', waiting_of(queue), number, member_of(run, job))
@@ -104,7 +106,7 @@ local function close_job(run, job, token)
   if held[3] and redis.call('GET', held[3]) == member_of(run, job) then redis.call('DEL', held[3]) end
   redis.call('HSET', key, 'state', 'settled', 'token', token)
   redis.call('HDEL', key, 'plan', 'destination', 'expires', 'since', 'due', 'error', 'publishing', 'stage', 'done',
-    'total', 'moved')
+    'total', 'moved', 'doomed')
 end
 
 -- A letter that cannot be delivered. Both the number of letters and their bytes in all are bounded; the oldest go first.
@@ -249,7 +251,9 @@ local function cancel(run, job)
   }))
 end
 
--- A lease has ended without its work: the job waits again, or fails where this has happened too often.
+-- A lease has ended without its work: the job waits again, or fails where this has happened too often. Where it may
+-- have left something behind, it is doomed: it waits for a process that clears up and settles it. Should that die too,
+-- it fails as it is.
 -- kind: 'crash' (the process died, its worker lived), 'loss' (the whole worker is gone), 'handback' (a worker stopped).
 -- Returns the wake-up to send, or nil.
 local function lose(run, job, kind)
@@ -264,6 +268,7 @@ local function lose(run, job, kind)
   local field = kind == 'crash' and 'crashes' or 'losses'
   local limit = kind == 'crash' and settings.crash_limit or settings.loss_limit
   if redis.call('HINCRBY', key, field, 1) < limit then return wait_in_line(run, job) end
+  local plan, doomed = unpack(redis.call('HMGET', key, 'plan', 'doomed'))
   local problem = cjson.encode({
     code = 'worker_lost',
     message = kind == 'crash'
@@ -272,6 +277,11 @@ local function lose(run, job, kind)
     fix = kind == 'crash' and "It may need more memory than the worker's limit: see the worker's log, then packhouse retry."
       or 'See why workers die, then packhouse retry.',
   })
+  if job ~= 'rank' and plan and not doomed then
+    -- What its attempts have left beside the destination is still to be removed, by a process that has its plan.
+    redis.call('HSET', key, 'doomed', problem)
+    return wait_in_line(run, job)
+  end
   fail(run, job, problem)
   return nil
 end

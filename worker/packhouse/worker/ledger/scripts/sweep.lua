@@ -8,7 +8,12 @@ if ARGV[1] == '1' then
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leased', '-inf', at, 'LIMIT', 0, 200)) do
     local run, job = split(member)
     local worker = redis.call('HGET', job_of(run, job), 'worker')
-    due[#due + 1] = lose(run, job, redis.call('EXISTS', P .. 'worker:' .. worker) == 1 and 'crash' or 'loss')
+    if worker then
+      due[#due + 1] = lose(run, job, redis.call('EXISTS', P .. 'worker:' .. worker) == 1 and 'crash' or 'loss')
+    else
+      -- Somebody has deleted the job: it must not keep the others from being brought back.
+      redis.call('ZREM', P .. 'leased', member)
+    end
   end
 end
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', at, 'LIMIT', 0, 200)) do
