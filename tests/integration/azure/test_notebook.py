@@ -120,7 +120,7 @@ def test_what_is_noted_does_not_stay_for_ever(ledger: Ledger, settings: Settings
     book.claim("a weight")
     book.touch("a folder")
     fresh = set(ledger.redis.keys(f"{ledger.keys.prefix}*")) - before
-    assert len(fresh) == 4
+    assert len(fresh) == 5
     assert all(int(ledger.redis.ttl(key)) >= 0 for key in fresh)
 
 

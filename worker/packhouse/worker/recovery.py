@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from packhouse.worker import process
 from packhouse.worker.context import Context
 from packhouse.worker.identity import is_alive
+from packhouse.worker.intake.reader import GROUP
 from packhouse.worker.ledger import Held, Ledger, LedgerVersionError, connect
 from packhouse.worker.packagers.registry import QUEUES
 from packhouse.worker.settings import Settings
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 _OF_A_LEASE: Final = 0.6
 """A lease at work is renewed each fifth of its time, or somewhat later: so much of it is surely left."""
+
+_GONE_AFTER: Final = 3600.0
+"""Seconds after which a reader of the run queue that gives no sign is taken to be gone."""
 
 
 def recover_here(context: Context, ledger: Ledger, leases: Iterable[Held]) -> int:
@@ -146,3 +150,5 @@ class Recovery(ThreadStep):
             log.warning("%d wake-ups of queue %s were lost: sending them again", count, queue)
         for wake in (*swept.due, *swept.lost):
             context.wake(wake)
+        if count := ledger.forget_readers(GROUP, _GONE_AFTER):
+            log.info("%d readers of the run queue that were killed are forgotten", count)

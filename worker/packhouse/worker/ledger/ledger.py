@@ -259,6 +259,10 @@ class Ledger:
         due, lost = self.call("sweep", "1" if expired else "0", " ".join(queues))
         return Swept([Wake.of(reply) for reply in due], [Wake.of(reply) for reply in lost])
 
+    def forget_readers(self, group: str, seconds: float) -> int:
+        """Forget readers of the run queue that have nothing in hand and gave no sign for so long. Returns how many."""
+        return int(self.call("readers", group, int(seconds * 1000)))
+
     def lose(self, held: Held, kind: str) -> list[Wake]:
         """End a lease whose holder is gone (``crash``, ``loss``) or gives it back (``handback``)."""
         return [Wake.of(reply) for reply in self.call("lose", held.run, held.job, held.token, kind)]

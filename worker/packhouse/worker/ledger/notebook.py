@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import cast
+from typing import Final, cast
 
 from packhouse.worker.ledger.ledger import Ledger
 from packhouse.worker.ledger.records import Lease, LeaseLost
 from packhouse.worker.settings import Settings
+
+MOST_WEIGHTS: Final = 100_000
+"""Files of a storage account whose places are known, some 300 bytes each; what is forgotten is put there once more."""
 
 
 class Notebook:
@@ -72,8 +75,7 @@ class Notebook:
 
     def keep_weight(self, account: str, sha256: str, place: str) -> None:
         """Let later packages know where a file lies."""
-        self._ledger.redis.hset(self._weights(account), sha256, place)
-        self._ledger.redis.expire(self._weights(account), self._keep)
+        self._ledger.call("weigh", account, sha256, place, MOST_WEIGHTS)
 
     def touch(self, folder: str) -> bool:
         """Keep a folder from being collected while this job is open; False where it is being removed at this moment."""
@@ -110,6 +112,7 @@ class Collector:
         key = f"{self._ledger.keys.prefix}weights:{account}"
         if self._ledger.redis.hget(key, sha256) == place:
             self._ledger.redis.hdel(key, sha256)
+            self._ledger.redis.zrem(f"{self._ledger.keys.prefix}weights-at:{account}", sha256)
 
 
 def _short(name: str) -> str:
