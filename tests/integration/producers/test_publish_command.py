@@ -194,7 +194,7 @@ def test_a_run_has_a_status_while_it_is_made_and_when_it_has_ended(
     publish("--run-id", "mine")
     (event,) = published()
     assert run(["status", "mine"]) == 1
-    assert "there is no run mine" in capsys.readouterr().err
+    assert "error [run_unknown]: there is no run mine" in capsys.readouterr().err
     worker.started(event)
     assert run(["status", "mine"]) == 0
     assert "packaging" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from packhouse.producers.cli.options import stack_options
 from packhouse.producers.cli.say import say, say_json
 from packhouse.producers.naming import default_source
 from packhouse.schemas.cloudevent import RunRef
+from packhouse.schemas.errors import ErrorCode
 from packhouse.schemas.status import (
     AcceptedEvent,
     CompletedEvent,
@@ -156,7 +157,7 @@ class _One:
 
         standing, why = ledger_standing(self.feed.redis, self.namespace, run, self.stalled_after)
         if standing is None and not known:
-            say(f"error: there is no run {run}, or no worker has seen it yet.", err=True)
+            say(f"error [{ErrorCode.RUN_UNKNOWN}]: there is no run {run}, or no worker has seen it yet.", err=True)
             say("fix: packhouse status lists the runs there are; --follow waits for this one.", err=True)
             return exits.FAILED
         if standing is None:

@@ -83,7 +83,7 @@ def server(settings: Settings, *, decode: bool = True) -> Generator[Redis]:
         raise TransientError(
             ErrorCode.CONNECTION_FAILED,
             f"The server at {shown(settings.redis_url)} does not answer: {error}",
-            fix="Check PACKHOUSE_REDIS_URL, and that the server runs.",
+            fix="Check PACKHOUSE_REDIS_URL where it is set, and that the server runs (packhouse up starts one).",
         ) from error
     finally:
         redis.close()
