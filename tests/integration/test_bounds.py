@@ -152,6 +152,7 @@ def test_once_runs_are_over_only_the_keys_of_the_guide_never_expire(farm: Farm, 
     assert farm.wait_final(late).data.state == "failed"
     farm.workers[0].stop()
     wait_for(lambda: farm.redis.xlen(farm.keys.dead_letters) == 1, what="the dead letter")
+    assert "Unforeseen error" not in farm.logs()
 
     staying = {str(key).removeprefix(farm.keys.prefix) for key in _without_expiry(farm)}
     own = {key for key in staying if not key.startswith("celery:")}
