@@ -141,3 +141,31 @@ def _has_claim(farm: Farm, name: str) -> bool:
         if farm.redis.get(f"{farm.keys.prefix}worker:{held}") == name:
             return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("point", "kind"),
+    [("azure.uploaded", DATA), ("azure.version_noted", AUTO), ("azure.registered", AUTO), ("azure.registered", MODELS)],
+)
+def test_one_that_was_paused_past_its_lease_registers_nothing_twice(
+    farm: Farm, azure: AzureStandIn, make_run: RunMaker, point: str, kind: dict[str, object]
+) -> None:
+    farm.extra["PACKHOUSE_LEASE_SECONDS"] = "1"
+    farm.start(2)
+    event = make_run(packages=kind, candidates=1)
+    farm.hold(point)
+    farm.publish(event)
+    slow = farm.wait_reached(point)
+    os.kill(slow, signal.SIGSTOP)
+    if point != "azure.registered":  # who finds the asset there does not come that far
+        farm.wait_reached(point, besides=(slow,))
+    farm.let_go(point)
+    (asset,) = assets_of(farm.wait_final(event).data.packages[0])
+    os.kill(slow, signal.SIGCONT)
+    for number in range(2):  # whoever is free first: the one that was paused is among them
+        other = make_run(f"after-{number}")
+        farm.publish(other)
+        assert farm.wait_final(other).data.state == "succeeded"
+    assert asset.version == "1"
+    assert len(set(registrations(azure.requests))) == 1, "one version, however often it was asked for"
+    assert [one.subject for one in farm.finals()].count(event.subject) == 1

@@ -17,8 +17,8 @@ from packhouse.worker.step import ThreadStep
 
 log = logging.getLogger(__name__)
 
-_BLOCK_MS: Final = 5000
-"""How long a read waits for an entry. A stop cuts the wait short."""
+_BLOCK: Final = 5.0
+"""Seconds that a read waits for an entry at most. A stop cuts the wait short."""
 _TAKE_OVER_EVERY: Final = 5.0
 _PAUSE: Final = 0.5
 
@@ -43,6 +43,8 @@ class Intake(ThreadStep):
         context = process.context()
         redis = self._redis = connect(context.settings.redis_url, patient=False, decode=False)
         reader = RunQueueReader(redis, context)
+        # A thread that waits must not look like one that hangs.
+        block_ms = int(min(_BLOCK, context.settings.health_seconds / 4) * 1000)
         joined = False
         took_over = 0.0
         failed = False
@@ -55,7 +57,7 @@ class Intake(ThreadStep):
                 if time.monotonic() - took_over >= _TAKE_OVER_EVERY:
                     took_over = time.monotonic()
                     self._take_over(reader, stop)
-                reader.read(1 if failed else _BLOCK_MS)
+                reader.read(1 if failed else block_ms)
                 if failed:
                     # What the server's failure left in hand, after what is new: if it fails again it holds up no other.
                     reader.resume()

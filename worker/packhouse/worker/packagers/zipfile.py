@@ -119,6 +119,7 @@ class ZipfilePackager:
             entries = len(plan.files) + 1
             needed = total + _FOR_HEADERS * entries
             with place.published(needed=needed, entries=entries, confirm=job.progress.commit) as sink:
+                reach("zip.begun")
                 pouring = _Pouring(job, ZipWriter(sink))
                 manifest = pouring.pour(plan)
                 size = pouring.finish()
