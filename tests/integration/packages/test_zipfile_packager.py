@@ -352,6 +352,7 @@ def test_the_unfinished_zip_is_hidden_until_it_is_whole(farm, tmp_path: Path, mo
     monkeypatch.setattr("packhouse.worker.packagers.zipfile.reach", look)
     path, poured = farm.pour(farm.sample(SEARCH))
     assert seen == [
+        ("zip.begun", [".Models.zip.abcdef-0-a1.partial"], 0),
         ("zip.poured", [".Models.zip.abcdef-0-a1.partial"], poured.bytes),
         ("zip.renamed", [path.name], poured.bytes),
     ]

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _OF_A_LEASE: Final = 0.6
 """A lease at work is renewed each fifth of its time, or somewhat later: so much of it is surely left."""
 
+_TIDY_EVERY: Final = 300.0
+"""Seconds between looks for what killed workers left, which costs an idle worker a command each time."""
 _GONE_AFTER: Final = 3600.0
 """Seconds after which a reader of the run queue that gives no sign is taken to be gone."""
 
@@ -108,6 +110,7 @@ class Recovery(ThreadStep):
         settings = context.settings
         ledger = Ledger(connect(settings.redis_url, patient=False, timeout=10.0), settings)
         healthy_since: float | None = None
+        tidied = time.monotonic()
         pause = 0.0
         while not stop.wait(pause):
             pause = settings.sweep_seconds
@@ -125,6 +128,9 @@ class Recovery(ThreadStep):
                     # After an absence of the server, processes at work get the time to renew their leases first.
                     patient = time.monotonic() - healthy_since < settings.lease_seconds
                     self._sweep(context, ledger, expired=not patient)
+                    if time.monotonic() - tidied > _TIDY_EVERY:
+                        tidied = time.monotonic()
+                        self._tidy(ledger)
             except LedgerVersionError as error:
                 process.end_now(error.explained)
             except RedisError as error:
@@ -150,5 +156,8 @@ class Recovery(ThreadStep):
             log.warning("%d wake-ups of queue %s were lost: sending them again", count, queue)
         for wake in (*swept.due, *swept.lost):
             context.wake(wake)
+
+    @staticmethod
+    def _tidy(ledger: Ledger) -> None:
         if count := ledger.forget_readers(GROUP, _GONE_AFTER):
             log.info("%d readers of the run queue that were killed are forgotten", count)
