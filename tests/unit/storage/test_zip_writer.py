@@ -119,6 +119,17 @@ def test_the_same_entries_give_the_same_bytes(tmp_path: Path, sources: dict[str,
     assert first.read_bytes() == written(tmp_path, everything(sources), "2.zip").read_bytes()
 
 
+def test_texts_are_deflated_by_zlib_whose_bytes_are_the_same_in_every_process(tmp_path: Path) -> None:
+    text = b'{"metrics": {"accuracy": {"value": 0.89, "priority": 1}}}' * 3
+
+    def fill(writer: ZipWriter) -> None:
+        writer.add_bytes("a.json", text, deflate=True)
+
+    archive = written(tmp_path, fill)
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    assert archive.read_bytes()[36:].startswith(packer.compress(text) + packer.flush())
+
+
 def test_how_much_the_system_reads_and_writes_at_a_time_changes_nothing(
     tmp_path: Path, sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

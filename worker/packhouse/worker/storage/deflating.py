@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, Final
 
 from isal import isal_zlib
@@ -9,6 +10,7 @@ from isal import isal_zlib
 from packhouse.worker.storage.readable import Readable, read_full
 
 LEVEL: Final = 1
+_TEXT_LEVEL: Final = 6
 RAW: Final = -15
 """``wbits`` of a deflate stream without a header, as ZIP has it."""
 
@@ -23,9 +25,11 @@ def worth_deflating(source: Readable) -> bool:
     Raises what ``Readable.readinto`` raises.
     """
     if source.size <= _SAMPLES * _SAMPLE:
-        return worth_deflating_bytes(_read(source, source.size, 0))
-    step = (source.size - _SAMPLE) // (_SAMPLES - 1)
-    return worth_deflating_bytes(b"".join(_read(source, _SAMPLE, index * step) for index in range(_SAMPLES)))
+        sample = _read(source, source.size, 0)
+    else:
+        step = (source.size - _SAMPLE) // (_SAMPLES - 1)
+        sample = b"".join(_read(source, _SAMPLE, index * step) for index in range(_SAMPLES))
+    return _gains(isal_zlib.compress(sample, LEVEL, RAW), sample)
 
 
 def _read(source: Readable, count: int, at: int) -> bytes:
@@ -33,13 +37,21 @@ def _read(source: Readable, count: int, at: int) -> bytes:
 
 
 def worth_deflating_bytes(data: bytes) -> bool:
-    """Whether deflating saves at least 15 % of the bytes."""
-    return bool(data) and len(deflated(data)) <= len(data) * (1 - _GAIN)
+    """Whether deflating saves at least 15 % of a text."""
+    return _gains(deflated(data), data)
+
+
+def _gains(packed: bytes, data: bytes) -> bool:
+    return bool(data) and len(packed) <= len(data) * (1 - _GAIN)
 
 
 def deflated(data: bytes) -> bytes:
-    """The bytes as a raw deflate stream."""
-    return isal_zlib.compress(data, LEVEL, RAW)
+    """The bytes of a text as a raw deflate stream, the same in every process.
+
+    By zlib: two processes of one machine have been seen to get streams of short texts from ISA-L that differ by a byte.
+    """
+    packer = zlib.compressobj(_TEXT_LEVEL, zlib.DEFLATED, RAW)
+    return packer.compress(data) + packer.flush()
 
 
 def deflator() -> Any:
