@@ -18,6 +18,7 @@ import pytest
 from support.engine_child import LETTERS, SOURCE
 from support.farm import Farm, wait_for
 from support.hosts import ENGINES_VIEW, Host, Switch, why_not
+from support.verifying import Silent
 
 from packhouse.schemas import CompletedEvent, RunRef, run_key
 from packhouse.worker.verify.run import verify
@@ -26,14 +27,6 @@ pytestmark = [pytest.mark.full, pytest.mark.skipif(bool(why_not()), reason=str(w
 
 SAMPLE = "olive-0.6.2-cpu-and-openvino"
 POURED = "zip.poured"
-
-
-class Silent:
-    """Nobody watches the verification."""
-
-    def stage(self, name: str, total: int) -> None: ...
-
-    def advance(self, count: int) -> None: ...
 
 
 class Cluster:

@@ -45,7 +45,7 @@ def test_a_run_whose_end_was_forgotten_ends_again_with_the_same_bytes_and_the_sa
     assert hashlib.sha256(package.read_bytes()).hexdigest() == digest
 
 
-def test_an_event_that_is_not_said_to_be_durable_may_be_sent_again(
+def test_an_event_that_the_file_has_lost_may_be_sent_again(
     own_server: Server, farm_on: Callable[..., Farm], make_run: RunMaker
 ) -> None:
     farm = farm_on(own_server.url)

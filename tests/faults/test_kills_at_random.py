@@ -12,6 +12,7 @@ import psutil
 import pytest
 from support.farm import wait_for
 from support.processes import alive, family, processes_in
+from support.verifying import Silent
 
 from packhouse.local.stack import Stack
 from packhouse.producers import StatusFeed, publish
@@ -23,14 +24,6 @@ from packhouse.worker.verify.run import verify
 KINDS = ("pool", "worker", "pool", "server") * 3
 RUNS_A_KILL = 4
 SEED = int(os.environ.get("PACKHOUSE_FAULT_SEED", "20240601"))
-
-
-class Silent:
-    """Nobody watches the verification."""
-
-    def stage(self, name: str, total: int) -> None: ...
-
-    def advance(self, count: int) -> None: ...
 
 
 def victims(stack: Stack, kind: str) -> list[psutil.Process]:

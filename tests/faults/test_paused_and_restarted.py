@@ -28,8 +28,9 @@ def counts_of(farm: Farm, event: RunFinished) -> list[str]:
 
 
 def goes_on(farm: Farm, make_run: RunMaker, pid: int) -> None:
-    """Let a paused process go on, and wait until its worker has done other work after that."""
+    """Let a paused process go on, wait until it has found its lease lost, and for other work after that."""
     os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: "the lease was lost" in farm.logs(), what="the process that was paused to come back")
     for number in range(2):
         other = make_run(f"after-{pid}-{number}")
         farm.publish(other)

@@ -9,14 +9,14 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import onnx
 from fuzz import mutation
 from fuzz.running import Target
 from onnx import TensorProto, helper
 from pydantic import ValidationError
+from support.memory import InMemory
 from support.models import save, two_layers
 from support.nuget import nupkg
 from support.pouring import EngineStorage
@@ -127,37 +127,11 @@ def _few(footprints: bytes) -> bytes:
     return json.dumps({node: nodes[node] for node in nodes if node in kept}).encode()
 
 
-class _Bytes:
-    """A file in memory."""
-
-    mark = real = shown = "memory"
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.size = len(data)
-
-    def readinto(self, buffer: memoryview, at: int) -> int:
-        return io.BytesIO(self._data[at : at + len(buffer)]).readinto(buffer)
-
-    def read_ahead(self) -> None: ...
-
-    def changed(self) -> None: ...
-
-    def identity(self) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
 def _read_onnx(data: bytes) -> None:
     """A model is refused with an error of ours, or read, by each of its readers for itself."""
     for reader in (external_locations, ep_contexts, read_signature):
         try:
-            reader(_Bytes(data), shown="m")
+            reader(InMemory(data), shown="m")
         except PackhouseError:
             continue
 

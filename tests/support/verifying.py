@@ -20,6 +20,14 @@ LOADED = Outcome(Verdict(state=CheckState.PASSED))
 """What trying a model comes to, for tests that are about something else."""
 
 
+class Silent:
+    """Nobody watches the verification."""
+
+    def stage(self, name: str, total: int) -> None: ...
+
+    def advance(self, count: int) -> None: ...
+
+
 def run(*arguments: str | Path) -> Result:
     """The command with these arguments."""
     return CliRunner().invoke(verify, [str(each) for each in arguments])

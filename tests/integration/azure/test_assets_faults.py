@@ -162,7 +162,8 @@ def test_one_that_was_paused_past_its_lease_registers_nothing_twice(
     farm.let_go(point)
     (asset,) = assets_of(farm.wait_final(event).data.packages[0])
     os.kill(slow, signal.SIGCONT)
-    for number in range(2):  # whoever is free first: the one that was paused is among them
+    wait_for(lambda: "the lease was lost" in farm.logs(), what="the process that was paused to come back")
+    for number in range(2):
         other = make_run(f"after-{number}")
         farm.publish(other)
         assert farm.wait_final(other).data.state == "succeeded"

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import io
 import tracemalloc
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -12,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from support.memory import InMemory
 
 from packhouse.schemas.errors import ErrorCode, PermanentError
 from packhouse.worker.models.signature import (
@@ -26,30 +25,6 @@ from packhouse.worker.models.signature import (
 from packhouse.worker.models.signature_reader import read_signature
 
 MODELS = sorted((Path(onnx.__file__).parent / "backend/test/data").glob("**/*.onnx"))
-
-
-class InMemory:
-    mark = real = shown = "memory"
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.size = len(data)
-
-    def readinto(self, buffer: memoryview, at: int) -> int:
-        return io.BytesIO(self.data[at : at + len(buffer)]).readinto(buffer)
-
-    def read_ahead(self) -> None: ...
-
-    def changed(self) -> None: ...
-
-    def identity(self) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def read(model: onnx.ModelProto | bytes) -> Signature:
