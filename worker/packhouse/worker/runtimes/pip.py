@@ -114,10 +114,13 @@ class Pip:
 
 
 def _bytes_in(folder: Path) -> int:
+    """Of wheels, those that are not whole yet included. pip moves its files and removes its folders meanwhile."""
     total = 0
-    for path in folder.rglob("*.whl"):
-        with contextlib.suppress(FileNotFoundError):  # pip moves its files
-            total += path.stat().st_size
+    for parent, _, names in os.walk(folder):  # unlike rglob, it goes on where a folder has vanished
+        for name in names:
+            if name.endswith(".whl"):
+                with contextlib.suppress(FileNotFoundError):
+                    total += (Path(parent) / name).stat().st_size
     return total
 
 
