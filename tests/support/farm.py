@@ -105,6 +105,8 @@ class Farm:
     """Environment of the workers over what follows from the settings."""
     prefix: list[str] = field(default_factory=list)
     """Words before the command of every worker, to run it under something."""
+    app: str = "packhouse.worker.app"
+    """Module of the Celery application."""
     site: str = "test"
     """Second part of the workers' names."""
     wrapped: bool = False
@@ -148,7 +150,7 @@ class Farm:
                 "-m",
                 "celery",
                 "-A",
-                "packhouse.worker.app",
+                self.app,
                 "worker",
                 "-P",
                 "prefork",

@@ -1,7 +1,8 @@
-"""A bare Celery application with one task that does nothing but say, where it is asked to, that its turn came."""
+"""A bare Celery application, configured as ours is, with tasks that do nothing of their own."""
 
 from __future__ import annotations
 
+import json
 import os
 
 from celery import Celery
@@ -10,10 +11,19 @@ from redis import Redis
 URL = os.environ["BENCH_REDIS_URL"]
 redis = Redis.from_url(URL)
 app = Celery("noop", broker=URL)
-app.conf.update(task_ignore_result=True, task_default_queue="bench-noop", worker_hijack_root_logger=False)
+app.conf.update(json.loads(os.environ["BENCH_CELERY"]))
 
 
 @app.task(name="noop")
 def noop(tell: str | None = None) -> None:
+    """Say, where that is asked for, that this task's turn came."""
     if tell:
         redis.rpush(tell, "done")
+
+
+@app.task(name="calls")
+def calls(count: int, tell: str | None = None) -> None:
+    """Call the server so often, for a script that does nothing."""
+    for _ in range(count):
+        redis.eval("return 1", 0)
+    noop(tell)

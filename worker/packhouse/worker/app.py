@@ -42,7 +42,7 @@ class PackhouseApp(Celery):
     def __init__(self, settings: Settings) -> None:
         super().__init__("packhouse", include=["packhouse.worker.tasks"])
         self.settings = settings
-        self.conf.update(_configuration(settings))
+        self.conf.update(configuration(settings))
         self.steps["worker"].add(Intake)
         self.steps["worker"].add(Recovery)
         self.steps["worker"].add(Metrics)
@@ -66,7 +66,8 @@ class PackhouseApp(Celery):
             log.warning("A wake-up could not be sent and will be, by recovery: %s", error)
 
 
-def _configuration(settings: Settings) -> dict[str, Any]:
+def configuration(settings: Settings) -> dict[str, Any]:
+    """What Celery is told."""
     return {
         "broker_url": settings.redis_url,
         "broker_transport_options": {
