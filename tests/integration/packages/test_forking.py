@@ -62,6 +62,21 @@ def test_one_after_the_other_comes_off_one_process_that_outlives_them(tmp_path: 
     assert first.num_threads() == 1
 
 
+def test_one_that_does_not_answer_is_given_up_and_replaced(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("packhouse.worker.models.forking._ANSWERS", 1.0)
+    path = model(tmp_path / "m.onnx")
+    assert tried(path).first("ran")
+    first = server()
+    assert first is not None
+    first.suspend()
+    assert tried(path).first("ran")
+    assert not first.is_running()
+    assert tried(path).first("ran")
+    assert server() not in (None, first)
+
+
 def test_it_has_no_way_to_the_worker_no_network_no_files_and_its_limits(tmp_path: Path) -> None:
     seen: dict[str, Any] = {}
 

@@ -24,6 +24,8 @@ MOST_FILES: Final = 250
 
 _SERVER: Final = "packhouse.worker.models.load_server"
 _TICK: Final = 0.2
+_ANSWERS: Final = 30.0
+"""Seconds after which a server that does not answer is of no use any more. It answers in milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Forker:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel.settimeout(_ANSWERS)
         with theirs:
             fd = theirs.fileno()
             self._process = subprocess.Popen(
