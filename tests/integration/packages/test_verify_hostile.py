@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,10 @@ def bounded(package: Path, memory: int = MEMORY) -> dict[str, Any]:
     return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
 
 
-def entry(name: bytes, *, size: int = 0, packed: int = 0, offset: int = 0) -> bytes:
+def entry(name: bytes, *, size: int = 0, packed: int = 0, offset: int = 0, method: int = 0) -> bytes:
     """An entry of the directory of an archive, whatever it says."""
     fixed = DIRECTORY.pack(
-        b"PK\x01\x02", 20, 0, 20, 0, 0, 0, 0, 0, 0, packed, size, len(name), 0, 0, 0, 0, 0, offset
+        b"PK\x01\x02", 20, 0, 20, 0, 0, method, 0, 0, 0, packed, size, len(name), 0, 0, 0, 0, 0, offset
     )  # fmt: skip
     return fixed + name
 
@@ -101,7 +102,7 @@ def test_entries_that_share_their_bytes_are_found_and_not_unpacked(tmp_path: Pat
         start = archive.start_dir
     head = zipfile.ZipFile(whole).infolist()[0]
     directory = b"".join(
-        entry(f"{number}".encode(), size=16 * MIB, packed=head.compress_size) for number in range(20_000)
+        entry(f"{number}".encode(), size=16 * MIB, packed=head.compress_size, method=8) for number in range(20_000)
     )
     path = archive_of(tmp_path / "x.zip", directory, 20_000, data=whole.getvalue()[:start])
     found = bounded(path)
@@ -135,6 +136,154 @@ def test_an_entry_that_no_package_has_is_found(farm, spoil: Callable[[zipfile.Zi
     findings = failed(path)
     assert set(findings) == {"archive"}
     assert any("'more.txt'" in finding and words in finding for finding in findings["archive"]), findings
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "words"),
+    [
+        (zipfile.ZIP_STORED, 1 << 40, "cannot unpack to the 1099511627776 bytes"),
+        (zipfile.ZIP_DEFLATED, 1 << 62, "cannot unpack to the 4611686018427387904 bytes"),
+    ],
+)
+def test_a_size_that_no_file_of_its_length_unpacks_to_is_found(
+    tmp_path: Path, method: int, said: int, words: str
+) -> None:
+    """In 64 bits, where the directory of the archive has them: nothing is unpacked, and no room looked for."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", method) as archive:
+        archive.writestr("manifest.json", b"{}" * 100)
+        archive.getinfo("manifest.json").file_size = said
+    found = checks(tmp_path / "x.zip")
+    assert any(words in finding for finding in found["archive"]["findings"]), found["archive"]
+    assert {check["state"] for name, check in found.items() if name != "archive"} == {"skipped"}
+
+
+def test_a_file_that_unpacks_to_more_than_it_says_is_read_no_further_than_that(farm) -> None:
+    """The stream goes on for a GiB; its entries in header and directory agree on 2 bytes."""
+    path, _ = farm.pour(farm.sample("olive-0.13.0-search"))
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    bomb = zlib.compressobj(9, zlib.DEFLATED, -15)
+    stream = b"".join(bomb.compress(bytes(MIB)) for _ in range(1024)) + bomb.flush()
+    files["stray.txt"] = b"\0\0"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+            if name == "stray.txt":
+                _exchange(archive, name, stream)
+    found = bounded(path)
+    assert found["archive"]["state"] == "ok", found["archive"]
+    assert any("stray.txt" in finding for finding in found["files"]["findings"])
+    assert not [check for check in found.values() if "Traceback" in str(check)]
+
+
+def _exchange(archive: zipfile.ZipFile, name: str, stream: bytes) -> None:
+    """Put a deflated stream in the place of a file's bytes; header and directory keep what they say of it unpacked."""
+    entry, file = archive.getinfo(name), archive.fp
+    assert file is not None
+    entry.compress_type, entry.compress_size = zipfile.ZIP_DEFLATED, len(stream)
+    file.seek(entry.header_offset)
+    file.write(entry.FileHeader(zip64=False))
+    file.write(stream)
+    archive.start_dir = file.tell()
+
+
+LOCAL: dict[str, tuple[int, int]] = {
+    "flags": (6, 2), "method": (8, 2), "CRC": (14, 4), "size packed": (18, 4),
+    "size": (22, 4), "length of the name": (26, 2), "length of the extra field": (28, 2), "name": (30, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", LOCAL)
+def test_a_header_that_says_another_thing_than_the_directory_is_found(farm, field: str) -> None:
+    """Readers that go by the headers would see another package than those that go by the directory."""
+    path, _ = farm.pour(farm.sample("olive-0.13.0-search"))
+    with zipfile.ZipFile(path) as archive:
+        start = archive.infolist()[1].header_offset
+    at, length = LOCAL[field]
+    data = bytearray(path.read_bytes())
+    data[start + at : start + at + length] = (
+        int.from_bytes(data[start + at : start + at + length], "little") ^ 1
+    ).to_bytes(length, "little")
+    path.write_bytes(data)
+    found = checks(path)
+    assert found["archive"]["state"] == "failed"
+    assert found["digests"]["state"] == "skipped"
+
+
+ZIP64: dict[str, Callable[[int], bytes]] = {
+    "an offset beyond the file": lambda _: _zip64(start=1 << 62),
+    "more entries than there are": lambda length: _zip64(entries=1 << 62, length=length),
+    "a directory beyond all sizes": lambda _: _zip64(length=(1 << 64) - 1),
+    "a negative place": lambda length: _zip64(length=length, start=(1 << 64) - 1),
+    "several disks": lambda length: _zip64(length=length, disks=7),
+    "no record where it is said to be": lambda _: b"PK\x06\x07" + struct.pack("<LQL", 0, 1 << 40, 1),
+}
+
+
+def _zip64(*, entries: int = 1, length: int = 0, start: int = 0, disks: int = 1) -> bytes:
+    """Both end records of 64 bits; the first lies where the second says if nothing is before the directory."""
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, entries, entries, length, start)
+    return record + struct.pack("<4sLQL", b"PK\x06\x07", 0, length if length < 1 << 32 else 0, disks)
+
+
+@pytest.mark.parametrize("name", ZIP64)
+def test_end_records_of_64_bits_that_make_no_sense_are_a_finding(tmp_path: Path, name: str) -> None:
+    directory = entry(b"manifest.json")
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    path = tmp_path / "x.zip"
+    path.write_bytes(directory + ZIP64[name](len(directory)) + end)
+    found = bounded(path)
+    assert found["archive"]["state"] == "failed"
+    assert {check["state"] for check_name, check in found.items() if check_name != "archive"} == {"skipped"}
+
+
+def test_extra_fields_of_64_bits_that_are_cut_short_or_disagree_are_a_finding(tmp_path: Path) -> None:
+    for extra in (struct.pack("<HHQ", 1, 8, 1 << 40), struct.pack("<HHL", 1, 4, 7), struct.pack("<HH", 1, 60_000)):
+        fixed = DIRECTORY.pack(
+            b"PK\x01\x02", 20, 0, 20, 0, 0, 0, 0, 0, 0, 0xFFFFFFFF, 0xFFFFFFFF, 1, len(extra), 0, 0, 0, 0, 0xFFFFFFFF
+        )
+        found = bounded(archive_of(tmp_path / "x.zip", fixed + b"x" + extra, 1))
+        assert found["archive"]["state"] == "failed", extra
+
+
+NAMES = [
+    "/etc/passwd", "../x", "a/../../x", "a/..", "C:/x", "c:x", "\\\\host\\share", "a\\..\\x", "a//b",
+    "a/./b", "", "/", "\x1b]0;x", "CandidateModels/", "x" * 256,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_leads_elsewhere_is_found_and_nothing_is_unpacked(
+    farm, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = farm.pour(farm.sample("olive-0.13.0-search"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo("x"), b"owned")
+        archive.filelist[-1].filename = name
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    assert set(failed(path)) == {"archive"}
+    assert list(scratch.iterdir()) == []
+    assert "\x1b" not in run(path).output
+
+
+TWINS = [
+    ("a/model", "A/MODEL"), ("a/\u00e9", "a/e\u0301"), ("a/\u212a", "a/k"), ("a/stra\u00dfe", "a/STRASSE"),
+    ("a/x", "a/x."), ("a/x", "a/x "), ("a/x/y", "a/x /y"), ("a/x:y", "a/x_y"), ("a/x", "a/x/y"), ("a/X/y", "a/x"),
+    ("a/\u1e9b\u0323", "a/\u1e9b\u0323".upper()), ("a/\u0345\u03b1", "a/\u0399\u0391"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), TWINS)
+def test_names_that_are_one_where_it_is_unpacked_are_found(tmp_path: Path, one: str, other: str) -> None:
+    """Windows and macOS would write one file over the other, or stop half-way."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr(one, b"1")
+        archive.writestr(other, b"2")
+    found = checks(tmp_path / "x.zip")["archive"]
+    assert found["state"] == "failed"
+    assert any("are one" in finding for finding in found["findings"])
 
 
 def test_a_name_of_sixty_thousand_characters_is_cut_where_it_is_told(tmp_path: Path) -> None:

@@ -131,6 +131,10 @@ def test_providers_are_the_candidates_own_with_their_options() -> None:
         ({"graph_optimization_level": "ORT_ENABLE_BASIC"}, {"graph_optimization_level": 1}),
         ({"extra_session_config": {"session.a": True, "b": "x", "c": None}},
          {"extra_session_config": {"session.a": "1", "b": "x"}}),
+        ({"extra_session_config": {"ep.context_enable": 1, "ep.context_file_path": "/etc/cron.d/x", "session.a": "0"}},
+         {"extra_session_config": {"session.a": "0"}}),
+        ({"extra_session_config": {"session.collect_node_memory_stats_to_file": "/x",
+                                   "session.optimized_model_external_initializers_file_name": "x"}}, None),
         ({"extra_session_config": None, "optimized_model_filepath": "/srv/x.onnx", "log_id": "x"}, None),
     ],
 )  # fmt: skip

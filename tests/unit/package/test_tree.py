@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packhouse.schemas.errors import ErrorCode, PermanentError
-from packhouse.worker.package.tree import Made, PackageTree, unsafe
+from packhouse.worker.package.tree import Made, PackageTree, clashes, unsafe
 
 UNSAFE = [
     "", "/etc/passwd", "../x", "a/../x", "a/..", "a/./b", ".", "a//b", "a/", "a\\b", "C:/x", "c:x",
@@ -34,12 +34,27 @@ def test_an_ordinary_path_is_taken(path: str) -> None:
         ("a", "a/b"),
         ("a/b", "A"),
         ("a/b/c", "a/B"),
+        ("a/x", "a/x. "),
+        ("a/x:0.bin", "a/x_0.bin"),
+        ("a/\u1e9b\u0323", "a/\u1e68"),
     ],
 )
 def test_two_entries_that_cannot_lie_side_by_side_are_refused(first: str, second: str) -> None:
     tree = PackageTree({first: Made(b"1")})
     with pytest.raises(PermanentError, match="cannot both be"):
         tree.add(second, Made(b"2"))
+
+
+@given(st.lists(st.text("aA/. :_\u00e9\u0301e", min_size=1, max_size=6), max_size=8))
+def test_two_paths_clash_where_a_tree_would_not_take_both(paths: list[str]) -> None:
+    safe = [path for path in paths if unsafe(path) is None]
+    tree, taken_all = PackageTree(), True
+    for path in safe:
+        try:
+            tree.add(path, Made(b""))
+        except PermanentError:
+            taken_all = False
+    assert (list(clashes(safe)) == []) is taken_all
 
 
 @given(st.lists(st.text("abc/", min_size=1, max_size=6), max_size=8))

@@ -19,6 +19,8 @@ _LEVELS: Final = {
     "ORT_DISABLE_ALL": 0, "ORT_ENABLE_BASIC": 1, "ORT_ENABLE_EXTENDED": 2, "ORT_ENABLE_LAYOUT": 3, "ORT_ENABLE_ALL": 99
 }  # fmt: skip
 _MODES: Final = {0: "SEQUENTIAL", 1: "PARALLEL", "ORT_SEQUENTIAL": "SEQUENTIAL", "ORT_PARALLEL": "PARALLEL"}
+_WRITING: Final = ("ep.context_", "session.optimized_model_", "session.collect_node_memory_stats_to_file")
+"""Starts of config entries that make ONNX Runtime write a file, as in the sample code."""
 _LONGEST_KEY: Final = 200
 """YAML takes no key of more than 1024 characters on one line; no option has a name of even so many."""
 
@@ -29,7 +31,10 @@ def providers_of(pairs: Sequence[tuple[str, Mapping[str, JsonValue]]]) -> list[P
 
 
 def session_options_of(options: Mapping[str, JsonValue]) -> dict[str, Any] | None:
-    """Of the session options those that MLflow sets, or None."""
+    """Of the session options those that MLflow sets, or None.
+
+    No config entry is one that ONNX Runtime writes a file for: whoever opens the model did not ask for that.
+    """
     known: dict[str, Any] = {name: value for name in _THREADS if (value := _count(options.get(name)))}
     mode = options.get("execution_mode")
     if isinstance(mode, str | int):
@@ -42,8 +47,10 @@ def session_options_of(options: Mapping[str, JsonValue]) -> dict[str, Any] | Non
     if isinstance(level, int) and level in _LEVELS.values():
         known["graph_optimization_level"] = level
     extra = options.get("extra_session_config")
-    if isinstance(extra, dict) and (entries := {key: _word(value) for key, value in _plain(extra).items()}):
-        known["extra_session_config"] = entries
+    if isinstance(extra, dict):
+        plain = _plain(extra).items()
+        if entries := {key: _word(value) for key, value in plain if not key.startswith(_WRITING)}:
+            known["extra_session_config"] = entries
     return known or None
 
 

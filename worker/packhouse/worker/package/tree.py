@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -17,6 +17,7 @@ LONGEST_PATH: Final = 1024
 """Bytes of UTF-8 that object stores take in one name."""
 
 _DRIVE = re.compile(r"[A-Za-z]:")
+_FOR_WINDOWS: Final = str.maketrans(dict.fromkeys('<>:"|?*', "_"))
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,25 @@ class PackageTree(Mapping[str, Entry]):
 
 
 def folded(path: str) -> str:
-    """The path as a file system sees it that knows neither letter case nor spellings of one character."""
-    return unicodedata.normalize("NFC", path).casefold()
+    """Equal for paths that are one somewhere.
+
+    On macOS letter case and the spelling of a character do not count; on Windows names lose points and spaces at their
+    end, and get ``_`` for what they must not hold.
+    """
+    spelled = unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold()).translate(_FOR_WINDOWS)
+    return "/".join(name.rstrip(" .") for name in spelled.split("/"))
+
+
+def clashes(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of paths of which only one can be a file somewhere: they are one there, or the second is a folder too."""
+    # With the separator before all other characters, what lies below a folder follows its name.
+    ranked = sorted((folded(path).replace("/", "\0"), path) for path in paths)
+    before = None
+    for key, path in ranked:
+        if before is not None and (key == before[0] or key.startswith(before[0] + "\0")):
+            yield path, before[1]
+        else:
+            before = key, path
 
 
 def unsafe(path: str) -> str | None:

@@ -13,8 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
-from packhouse.worker.package.tree import folded, unsafe
-from packhouse.worker.verify.container import CHUNK, LONGEST_JSON, MOST_FILES, UNREADABLE, named
+from packhouse.worker.package.tree import unsafe
+from packhouse.worker.verify.container import (
+    CHUNK,
+    LONGEST_JSON,
+    MOST_FILES,
+    UNREADABLE,
+    faults_of_clashes,
+    named,
+)
 
 _LOCAL_HEADER: Final = struct.Struct("<4sHHHHHIIIHH")
 _LOCAL_MAGIC: Final = b"PK\x03\x04"
@@ -22,7 +29,8 @@ _CENTRAL_HEADER: Final = struct.Struct("<28x3H12x")
 """Lengths of name, extra field and comment, which follow the header; the rest of it is ``zipfile``'s to read."""
 _CENTRAL_MAGIC: Final = b"PK\x01\x02"
 _END_MAGICS: Final = (b"PK\x05\x06", b"PK\x06\x06")
-_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_UNPACKS_TO: Final = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
+"""How many times its packed size a file can have, by the methods of a package. Deflate says 258 bytes in 2 bits."""
 _ENCRYPTED: Final = 1
 _SIZES_FOLLOW: Final = 8
 _UTF8: Final = 0x800
@@ -107,26 +115,25 @@ class Archive:
                 yield chunk
 
     def _faults_of_names(self) -> Iterator[str]:
-        seen: dict[str, str] = {}
+        safe: list[str] = []
         for entry in self._entries:
             name = entry.orig_filename
             reason = unsafe(name)
             if reason is not None:
                 yield f"{named(name)}: unsafe path: {reason}"
-            elif (other := seen.get(folded(name))) is not None:
-                yield (
-                    f"{named(name)} is there twice"
-                    if other == name
-                    else f"{named(name)} and {named(other)} are one in any case"
-                )
-            seen[folded(name)] = name
+            else:
+                safe.append(name)
             mode = entry.external_attr >> 16
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 yield f"{named(name)} is a link or another thing that is no file"
             if entry.flag_bits & _ENCRYPTED:
                 yield f"{named(name)} is encrypted"
-            if entry.compress_type not in _METHODS:
+            if entry.compress_type not in _UNPACKS_TO:
                 yield f"{named(name)} is compressed in an unusual way (method {entry.compress_type})"
+            elif entry.file_size > entry.compress_size * _UNPACKS_TO[entry.compress_type]:
+                yield f"{named(name)} cannot unpack to the {entry.file_size} bytes that it says"
+
+        yield from faults_of_clashes(safe)
 
     def _faults_of_layout(self) -> Iterator[str]:
         """Each byte before the directory of the archive belongs to one entry, and to one only."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol, Self
+
+from packhouse.worker.package.tree import clashes
 
 LONGEST_JSON: Final = 64 * 1024 * 1024
 """The most that is read of a JSON file, in bytes."""
@@ -58,6 +60,14 @@ class Container(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def faults_of_clashes(paths: Iterable[str]) -> Iterator[str]:
+    """A finding for each path that another one takes the place of, on some system that the package is unpacked on."""
+    for path, other in clashes(paths):
+        yield (
+            f"{named(path)} is there twice" if path == other else f"{named(path)} and {named(other)} are one somewhere"
+        )
 
 
 def named(path: str) -> str:

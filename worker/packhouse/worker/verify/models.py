@@ -12,6 +12,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.checks import CheckState
 from packhouse.schemas.errors import PackhouseError
 from packhouse.schemas.files import RankEntry
@@ -19,9 +20,10 @@ from packhouse.schemas.footprint import ModelConfig
 from packhouse.schemas.modelpaths import KeyPath, models_in, replaced
 from packhouse.worker.models.limits import memory_for, seconds_for
 from packhouse.worker.models.scratch import Laid
-from packhouse.worker.models.session_settings import CPU, SessionSettings
+from packhouse.worker.models.session_settings import CPU, SessionSettings, allowed
 from packhouse.worker.models.source import ModelSource, OnnxMain, find
 from packhouse.worker.models.trial import Outcome, Trial, tried
+from packhouse.worker.package.inference import inference_config
 from packhouse.worker.package.jsontext import json_bytes
 from packhouse.worker.storage.local import Roots
 from packhouse.worker.storage.location import Location
@@ -35,6 +37,7 @@ _LOOKED_INTO: Final = ("onnxmodel", "distributedonnxmodel", "openvinomodel")
 _USE_EXTENSIONS: Final = "use_ort_extensions"
 _KEPT_FREE: Final = 256 * 1024 * 1024
 _SETTINGS: Final = "inference_settings"
+_MOST_TOLD: Final = 20
 _SECONDS: Final = 600
 _MEMORY: Final = 4 << 30
 _ON_THE_CPU: Final = SessionSettings({"graph_optimization_level": "ORT_DISABLE_ALL"}, {}, ((CPU, {}),), ())
@@ -56,10 +59,11 @@ class _Trial:
 def check_models(contents: Contents) -> Found:
     """Find the files of every candidate's model as a worker would, and load each ONNX model in a process of its own.
 
-    What cannot be loaded here, for what it is, becomes a note.
+    What cannot be loaded here, for what it is, becomes a note. So do inference settings that could do harm: none is
+    taken over.
     """
     ranks, digests = contents.need_ranks(), contents.need_manifest().digest_of_files()
-    known = {entry.rank: (folder, info.files) for entry in ranks
+    known = {entry.rank: (folder, info) for entry in ranks
              if (folder := folder_of(entry)) and (info := contents.info(folder))}  # fmt: skip
     contents.watcher.stage("models", len(ranks))
     tried: dict[bytes, _Trial] = {}
@@ -67,14 +71,15 @@ def check_models(contents: Contents) -> Found:
     loaded = 0
     for entry in ranks:
         if entry.rank in known:
-            folder, files = known[entry.rank]
-            paths = {name: f"{folder}/{name}" for name in files if f"{folder}/{name}" in contents.container.sizes}
+            folder, info = known[entry.rank]
+            paths = {name: f"{folder}/{name}" for name in info.files if f"{folder}/{name}" in contents.container.sizes}
             key = _key(entry, folder, {name: digests.get(path, path) for name, path in paths.items()})
             if key not in tried:
                 tried[key] = _try(contents, entry, paths)
             loaded += tried[key].loaded
             total.findings.extend(f"rank {entry.rank}: {fault}" for fault in tried[key].findings)
-            total.notes.extend(f"rank {entry.rank}: {note}" for note in tried[key].notes)
+            notes = [*tried[key].notes, *_not_taken_over(entry.model, info.accelerator)]
+            total.notes.extend(f"rank {entry.rank}: {note}" for note in notes)
         contents.watcher.advance(1)
     if not total.findings and not loaded:
         raise Skipped("; ".join(total.notes[:3]) or "no ONNX model is ranked")
@@ -116,6 +121,21 @@ def _is_looked_into(model: ModelConfig) -> bool:
         return any(part.type.lower() in _LOOKED_INTO for part in models_in(model.type, model.config))
     except ValueError:
         return False  # A finding of the ranks already.
+
+
+def _not_taken_over(model: ModelConfig, accelerator: Accelerator) -> list[str]:
+    """A sentence about inference settings of a model that are none of the harmless ones, if it has such."""
+    if not _is_looked_into(model):
+        return []
+    names: dict[str, None] = {}
+    for part in models_in(model.type, model.config):
+        settings = part.config.get(_SETTINGS)
+        if isinstance(settings, dict):
+            names |= dict.fromkeys(allowed(inference_config(settings, accelerator)).dropped)
+    if not names:
+        return []
+    told = [*names][:_MOST_TOLD]
+    return [f"its inference settings {', '.join(told)} may load a library or write a file: none is used here"]
 
 
 def _source(model: ModelConfig, root: Path) -> ModelSource:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
-from packhouse.worker.package.tree import folded, unsafe
-from packhouse.worker.verify.container import CHUNK, LONGEST_JSON, MOST_FILES, named
+from packhouse.worker.package.tree import unsafe
+from packhouse.worker.verify.container import CHUNK, LONGEST_JSON, MOST_FILES, faults_of_clashes, named
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -90,9 +90,6 @@ class Unpacked:
                         self._faults.append(f"{named(path)} is a link or another thing that is no file")
 
     def _faults_of_names(self) -> Iterator[str]:
-        seen: dict[str, str] = {}
-        for path in self.sizes:
-            if (reason := unsafe(path)) is not None:
-                yield f"{named(path)}: unsafe path: {reason}"
-            elif (other := seen.setdefault(folded(path), path)) != path:
-                yield f"{named(path)} and {named(other)} are one in any case"
+        reasons = {path: unsafe(path) for path in self.sizes}
+        yield from (f"{named(path)}: unsafe path: {reason}" for path, reason in reasons.items() if reason)
+        yield from faults_of_clashes(path for path, reason in reasons.items() if not reason)
