@@ -8,10 +8,10 @@ JOBS ?= 2
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full image-check lint format bench faults fuzz audit lock pictures schemas clean
+.PHONY: help setup demo test test-full image-check lint format bench bench-growth faults fuzz audit lock pictures schemas clean
 
 help: ## What there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.project ## Virtual environment with everything, from the locked requirements
 
@@ -67,6 +67,9 @@ audit: setup ## Known vulnerabilities of what is locked; asks the package regist
 
 bench: setup ## Time, memory and bytes beside cp, Olive and others: tests/bench/README.md
 	cd tests && ../$(BIN)/python -m bench
+
+bench-growth: setup ## How cost grows, and what that means for a cluster: tests/bench/README.md
+	cd tests && BENCH_ROWS="$${BENCH_ROWS:-grow-*,two-workers}" ../$(BIN)/python -m bench
 
 pictures: setup ## Take the pictures of the guides anew, of a running stack
 	.ci/need chromium=chromium pngquant=pngquant

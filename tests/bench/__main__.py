@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import platform
@@ -20,8 +21,9 @@ DEFAULT_PAIRS = 5
 
 def main() -> int:
     known = rows()
-    wanted = [name for name in os.environ.get("BENCH_ROWS", "").split(",") if name] or list(known)
-    if unknown := [name for name in wanted if name not in known]:
+    asked = [name for name in os.environ.get("BENCH_ROWS", "").split(",") if name] or ["*"]
+    wanted = list(dict.fromkeys(name for pattern in asked for name in fnmatch.filter(known, pattern)))
+    if unknown := [pattern for pattern in asked if not fnmatch.filter(known, pattern)]:
         say(f"There is no row {', '.join(unknown)}. There are: {', '.join(known)}.")
         return 2
     outcomes: list[Outcome] = []

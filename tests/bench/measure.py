@@ -7,8 +7,8 @@ import os
 import resource
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 
@@ -38,6 +38,8 @@ class Measured:
     """Medians, where they were taken."""
     peer: Usage | None = None
     note: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict[str, float])
+    """More numbers, for programs: they are in the JSON only."""
 
     @property
     def median(self) -> float:
@@ -94,7 +96,7 @@ def median_of(usages: list[Usage]) -> Usage:
         values = [getattr(usage, name) for usage in usages]
         return None if None in values else statistics.median(values)
 
-    return Usage(**{field.name: middle(field.name) for field in fields(Usage)})  # pyright: ignore[reportArgumentType] -- numbers all
+    return Usage(**{one.name: middle(one.name) for one in fields(Usage)})  # pyright: ignore[reportArgumentType] -- numbers all
 
 
 def used(action: Callable[[], object]) -> Usage:

@@ -15,11 +15,11 @@ NODES = 100_000
 METRICS = (("accuracy", 1, True), ("latency", 2, False), ("memory", 3, False))
 
 
-def run_of(marked: int) -> FinishedRun:
+def run_of(marked: int, count: int = NODES) -> FinishedRun:
     """A run of so many nodes of which one in ``marked`` was put out."""
     dice = random.Random(1)
     nodes: list[dict[str, Any]] = [{"model_id": "input"}]
-    for number in range(NODES):
+    for number in range(count):
         metrics = {
             # Many are equal on the first objective: the others decide.
             name: {"value": round(dice.random(), 2 * priority), "priority": priority, "higher_is_better": higher}

@@ -12,14 +12,13 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', P .. 'takers', '(' .. at, '+
   takers[queue] = (takers[queue] or 0) + 1
 end
 
--- Jobs of a queue that are at work; with very many, at least so many.
+-- Whether a job of a queue is at work, as far as the first ones tell: a sign that its workers do take jobs.
 local function at_work(queue)
-  local count = 0
   for _, member in ipairs(redis.call('ZRANGE', P .. 'leased', 0, 499)) do
     local other, job = string.match(member, '^([^:]+):(.+)$')
-    if redis.call('HGET', job_of(other, job), 'queue') == queue then count = count + 1 end
+    if redis.call('HGET', job_of(other, job), 'queue') == queue then return true end
   end
-  return count
+  return false
 end
 
 local jobs, settled = {}, 0
@@ -36,7 +35,8 @@ for job in string.gmatch('rank ' .. (record[4] or ''), '%S+') do
     held.takers = takers[held.queue] or 0
     held.place = redis.call('ZRANK', waiting_of(held.queue), member_of(run, job))
     held.line = redis.call('ZCARD', waiting_of(held.queue))
-    held.at_work = at_work(held.queue)
+    -- Who is not the next to be taken has others to wait for, whatever they do.
+    if held.place == 0 then held.at_work = at_work(held.queue) end
     held.worker_lives = held.worker and redis.call('EXISTS', P .. 'worker:' .. held.worker) == 1
     jobs[#jobs + 1] = held
   end
