@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from redis import Redis
 from support.azure import AzureStandIn
+from support.commands import Command, command_for
 from support.farm import Farm, RunMaker, quick
 from support.server import Server, free_port
 
@@ -114,6 +115,12 @@ def farm_on(namespace: str, tmp_path: Path) -> Iterator[Callable[..., Farm]]:
 def farm(farm_on: Callable[..., Farm], redis_url: str) -> Farm:
     """A farm on the shared server; it brings lost work back within a second or two."""
     return farm_on(redis_url)
+
+
+@pytest.fixture
+def command(farm: Farm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """``packhouse …`` with the settings of the farm's workers."""
+    return command_for(farm.environment(), monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

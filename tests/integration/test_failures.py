@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from support.disks import SmallDisk
 from support.farm import Farm, RunMaker
 
 from packhouse.schemas import PackageResult, RunFinished
@@ -208,17 +209,16 @@ def test_a_folder_where_the_package_should_be(standing: Farm, make_run: RunMaker
 
 def test_a_full_disk_fails_the_package_and_leaves_nothing_behind(farm: Farm, tmp_path: Path, data: Path) -> None:
     make_run = RunMaker(tmp_path, data)
-    small = tmp_path / "small"
-    small.mkdir()
-    script = f'mount -t tmpfs -o size=64k tmpfs {small} && mkdir {small}/a && exec "$@"'
-    farm.prefix = ["unshare", "-rm", "sh", "-c", script, "sh"]
+    disk = SmallDisk(tmp_path / "small", 64 << 10)
+    if reason := disk.why_not():
+        pytest.skip(reason)
+    farm.prefix = disk.enter
     (worker,) = farm.start()
-    event = make_run(out=str(small / "a"))
+    event = make_run(out=str(disk.folder / "a"))
     farm.publish(event)
     result = farm.wait_final(event).data.packages[0]
     assert code_of(result) == "disk_full"
-    inside = Path(f"/proc/{worker.process.pid}/root{small}/a")
-    assert list(inside.iterdir()) == []
+    assert list((disk.seen_by(worker) / "a").iterdir()) == []
 
 
 def test_nothing_to_package_names_every_node_with_its_reason(standing: Farm, make_run: RunMaker) -> None:

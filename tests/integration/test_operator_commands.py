@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from support.commands import Command
 from support.farm import Farm, RunMaker, wait_for
 
 from packhouse.producers import StatusFeed
-from packhouse.producers.cli.group import run as run_command
 from packhouse.schemas import RunFinished
 from packhouse.schemas.standing import RunStanding
 from packhouse.schemas.status import CompletedEvent
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(farm: Farm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs ``packhouse …`` against the farm: its exit status, output and errors."""
-    for name, value in farm.environment().items():
-        if name.startswith("PACKHOUSE_"):
-            monkeypatch.setenv(name, value)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = run_command(arguments)
-        told = capsys.readouterr()
-        return status, told.out, told.err
-
-    return run
 
 
 def folder_of(event: RunFinished) -> list[str]:

@@ -108,6 +108,16 @@ def make_heavy(path: Path, size: int) -> Path:
     return weights
 
 
+def make_large(path: Path, size: int) -> Path:
+    """Make an ONNX model of one file that has so many bytes of weights, all different; returns the file."""
+    weights = random.Random(size).randbytes(size)
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[size // 4], raw_data=weights)
+    node = helper.make_node("Identity", ["w"], ["y"])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [size // 4])
+    onnx.save(helper.make_model(helper.make_graph([node], "g", [], [output], [tensor])), path)
+    return path
+
+
 def secrets_of(azure: AzureStandIn) -> Iterator[str]:
     """What must not be found in any status or log."""
     yield azure.identity.client_secret

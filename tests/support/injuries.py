@@ -22,7 +22,7 @@ from packhouse.worker.identity import place
 from packhouse.worker.ledger import Held
 from packhouse.worker.packagers.registry import QUEUES
 
-POINTS = ("zip.poured", "zip.renamed", "intake.read", "intake.opened", "intake.woken")
+POINTS = ("zip.writing", "zip.poured", "zip.renamed", "intake.read", "intake.opened", "intake.woken")
 PAST_LEASE = 1.5
 """Seconds beyond a lease that a process is held up."""
 _REACHED_WITHIN = 8.0

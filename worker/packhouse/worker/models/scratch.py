@@ -18,6 +18,7 @@ from typing import Final
 from packhouse.worker.models.parts import SourceFile
 from packhouse.worker.storage.local import OpenFile
 from packhouse.worker.storage.readable import Readable, must_be_as_planned, read_full
+from packhouse.worker.storage.sink import FileSink
 from packhouse.worker.storage.storage import Storage
 
 _PREFIX: Final = "packhouse-check-"
@@ -121,10 +122,11 @@ def _copy_all(root: str, opened: dict[str, Readable], most: int, advance: Callab
     for relative, file in left.items():
         file.read_ahead()
         buffer = memoryview(bytearray(min(_CHUNK, file.size)))
-        with _place(root, relative).open("wb", buffering=0) as copy:
+        with _place(root, relative).open("wb") as copy:
+            sink = FileSink(copy.fileno())
             for at in range(0, file.size, _CHUNK):
                 chunk = read_full(file, buffer[: min(_CHUNK, file.size - at)], at)
-                copy.write(chunk)
+                sink.write(chunk)
                 advance(len(chunk))
 
 

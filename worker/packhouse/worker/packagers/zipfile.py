@@ -181,7 +181,7 @@ class _Pouring:
                 source,
                 deflate=file.deflate,
                 known=mine.known or self._known.get(source.real),
-                advance=self._job.progress.advance,
+                advance=self._advance,
             )
             mine.settle(digest)
             self._known[source.real] = digest
@@ -192,6 +192,10 @@ class _Pouring:
                 fix="Leave the cache folder to Packhouse; packaging is tried again by itself.",
             )
         return Sized(digest.size, digest.sha256)
+
+    def _advance(self, count: int) -> None:
+        self._job.progress.advance(count)
+        reach("zip.writing")
 
     def _opened(self, file: PlannedFile) -> Readable:
         """A model file or a runtime package, seen to be the planned one."""

@@ -60,10 +60,9 @@ def publish_file(
         raise not_written(error, shown, needed) from error
     finally:
         if fd is not None:
-            os.close(fd)
             if not published:
-                with suppress(OSError):
-                    os.unlink(partial, dir_fd=folder_fd)
+                _withdraw(folder_fd, partial, fd)
+            os.close(fd)
 
 
 def partial_name(name: str, token: str, tag: str) -> str:
@@ -98,6 +97,17 @@ def _create(folder_fd: int, partial: str) -> int:
         # The token is this attempt's alone, so whoever made it is this attempt before it began anew.
         os.unlink(partial, dir_fd=folder_fd)
         return os.open(partial, flags, _MODE, dir_fd=folder_fd)
+
+
+def _withdraw(folder_fd: int, partial: str, fd: int) -> None:
+    try:
+        os.unlink(partial, dir_fd=folder_fd)
+    except OSError:
+        # A folder that takes no changes any more may still let a file of it give its space back.
+        with suppress(OSError):
+            left = os.stat(partial, dir_fd=folder_fd, follow_symlinks=False)
+            if os.path.samestat(left, os.fstat(fd)):  # whatever was said of the rename, it has not been done
+                os.ftruncate(fd, 0)
 
 
 def _must_be_replaceable(folder_fd: int, name: str) -> None:
