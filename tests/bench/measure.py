@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,10 @@ def median_of(usages: list[Usage]) -> Usage:
 
 def used(action: Callable[[], object]) -> Usage:
     """What an action takes in this process and in those that it waits for."""
-    counted, cpu, wall = _counted(), _cpu(), time.perf_counter()
+    counted, cpu, wall = moved(), _cpu(), time.perf_counter()
     action()
     wall, cpu = time.perf_counter() - wall, _cpu() - cpu
-    read, written = (now - before for now, before in zip(_counted(), counted, strict=True))
+    read, written = (now - before for now, before in zip(moved(), counted, strict=True))
     return Usage(wall, cpu, read, written)
 
 
@@ -122,7 +123,7 @@ def _cpu() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def _counted() -> tuple[int, int]:
-    """Bytes read and written by this process, and by those that it waited for (Linux alone counts them)."""
-    lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text(encoding="ascii").splitlines())
+def moved(process: int | Literal["self"] = "self") -> tuple[int, int]:
+    """Bytes read and written by a process, and by those that it waited for (Linux alone counts them)."""
+    lines = dict(line.split(": ") for line in Path(f"/proc/{process}/io").read_text(encoding="ascii").splitlines())
     return int(lines["rchar"]), int(lines["wchar"])
