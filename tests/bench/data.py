@@ -31,6 +31,15 @@ def int8(path: Path, mib: int, seed: int = 1) -> Path:
     return _filled(path, mib, seed, block)
 
 
+def int4(path: Path, mib: int, seed: int = 1) -> Path:
+    """Weights quantised to few levels, a byte each. Deflate saves about half."""
+
+    def block(random: np.random.Generator) -> npt.NDArray[np.int8]:
+        return np.clip(random.standard_normal(BLOCK, dtype=np.float32) * 2.5, -8, 7).astype(np.int8)
+
+    return _filled(path, mib, seed, block)
+
+
 def _filled(path: Path, mib: int, seed: int, block: Callable[[np.random.Generator], npt.NDArray[np.generic]]) -> Path:
     random = np.random.default_rng(seed)
     left = mib * MIB

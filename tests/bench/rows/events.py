@@ -17,15 +17,15 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
+from bench.farming import finish
 from bench.measure import Measured, Usage, used
 from bench.registry import Bench, at_least, at_most, row
 from celery import Celery
 from support.farm import Farm, RunMaker
 from support.server import Server
 
-from packhouse.producers import publish
 from packhouse.worker.app import configuration
 from packhouse.worker.settings import Settings
 
@@ -53,25 +53,7 @@ class Both:
         """Publish runs and wait for all their final statuses; building the events is not counted."""
         events = [self.make(f"run-{self.made + number}") for number in range(count)]
         self.made += count
-        status = self.farm.keys.status
-        before = str(cast("list[tuple[str, Any]]", self.farm.redis.xrevrange(status, count=1) or [("0-0", {})])[0][0])
-
-        def work() -> None:
-            for event in events:
-                publish(event, self.farm.redis, namespace=self.farm.settings.namespace, durable_timeout=0)
-            ended, last = 0, before
-            while ended < count:
-                answer = cast("list[Any]", self.farm.redis.xread({status: last}, block=60_000))
-                if not answer:
-                    raise RuntimeError(f"{ended} of {count} runs ended\n{self.farm.logs()[-4000:]}")
-                entries = cast("list[tuple[str, dict[str, str]]]", answer[0][1])
-                finals = [fields["event"] for _, fields in entries if '"packhouse.packaging.' in fields["event"]]
-                ended += sum('"packhouse.packaging.completed"' in final for final in finals)
-                if wrong := [final for final in finals if '"state":"succeeded"' not in final and "completed" in final]:
-                    raise RuntimeError(wrong[0])
-                last = entries[-1][0]
-
-        return used(work)
+        return used(lambda: finish(self.farm, events))
 
     def tasks(self, count: int, calls: int | None = None) -> Usage:
         """Send tasks that do nothing, or call the server so often, and wait for the last of them."""

@@ -1,0 +1,59 @@
+"""Runs through real workers, and what processors spend on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import psutil
+from redis import Redis
+from support.farm import Farm
+
+from packhouse.schemas import RunFinished
+
+
+def finish(farm: Farm, events: Sequence[RunFinished]) -> None:
+    """Publish runs and wait for all their final statuses."""
+    status = farm.keys.status
+    before = cast("list[tuple[str, Any]]", farm.redis.xrevrange(status, count=1) or [("0-0", {})])
+    last = str(before[0][0])
+    for event in events:
+        farm.publish(event)
+    ended = 0
+    while ended < len(events):
+        answer = cast("list[Any]", farm.redis.xread({status: last}, block=60_000))
+        if not answer:
+            raise RuntimeError(f"{ended} of {len(events)} runs ended\n{farm.logs()[-4000:]}")
+        entries = cast("list[tuple[str, dict[str, str]]]", answer[0][1])
+        ended += sum('"packhouse.packaging.completed"' in fields["event"] for _, fields in entries)
+        last = entries[-1][0]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of processors since something began, by who spent them."""
+
+    server: float
+    """The thread of the server that commands run in: there is one, however many processors there are."""
+    mains: float
+    """The main processes of the workers."""
+    pools: float
+    """The processes that rank and package."""
+
+    @classmethod
+    def by(cls, redis: Redis, farms: Sequence[Farm]) -> Spent:
+        """All that was spent so far."""
+        told = redis.info("cpu")
+        server = told["used_cpu_user_main_thread"] + told["used_cpu_sys_main_thread"]
+        workers = [worker for farm in farms for worker in farm.workers]
+        mains = sum(_seconds(worker.main) for worker in workers)
+        return cls(server, mains, sum(_seconds(one) for worker in workers for one in worker.pool))
+
+    def __sub__(self, before: Spent) -> Spent:
+        return Spent(self.server - before.server, self.mains - before.mains, self.pools - before.pools)
+
+
+def _seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
