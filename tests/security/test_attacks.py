@@ -19,7 +19,7 @@ from support.farm import wait_for
 from support.gallery import MARK, Gallery, onnx_model
 from support.models import save
 
-from packhouse.schemas import CompletedEvent
+from packhouse.schemas import CompletedEvent, RejectedEvent
 
 
 @pytest.fixture(autouse=True)
@@ -365,6 +365,20 @@ def test_the_name_of_a_package_cannot_lead_out_of_its_folder(gallery: Gallery) -
         final = gallery.farm.wait_end(_reference(sound))
         assert final.type == "packhouse.packaging.rejected", (name, final)
     assert not (folder / "out").exists()
+
+
+def test_a_name_of_half_a_megabyte_with_a_hundred_mistakes_is_not_told_a_hundred_times(gallery: Gallery) -> None:
+    """What is told of an event is small, however large what is wrong with it."""
+    folder = gallery.folder()
+    sound = json.loads(_event(folder, onnx_model(folder / "model.onnx")))
+    (node,) = sound["data"]["footprints"][0]["nodes"]
+    node["metrics"] = {"m" * 500_000: {"value": "x", "priority": "x"} | {f"made_up_{at}": 1 for at in range(100)}}
+    gallery.farm.publish(json.dumps(sound).encode())
+    final = gallery.farm.wait_end(_reference(json.loads(_event(folder, onnx_model(folder / "model.onnx")))))
+    assert isinstance(final, RejectedEvent)
+    assert len(final.data.problems) > 50
+    assert len(final.model_dump_json()) < 100_000
+    assert "m" * 1000 not in gallery.farm.logs()
 
 
 def _event(folder: Path, model: dict[str, Any], *, output_dir: str | None = None) -> bytes:

@@ -51,6 +51,21 @@ def container_of(azure: AzureStandIn) -> ContainerClient:
     )
 
 
+def client_of(azure: AzureStandIn) -> Any:
+    """A client of the default workspace, for tests that have ``azure_here``."""
+    from azure.ai.ml import MLClient
+    from azure.identity import DefaultAzureCredential
+
+    return MLClient(
+        DefaultAzureCredential(),
+        azure.subscription,
+        azure.resource_group,
+        azure.workspace,
+        enable_telemetry=False,
+        show_progress=False,
+    )
+
+
 def files_of(azure: AzureStandIn, asset: Asset) -> dict[str, str]:
     """Path in an asset's folder to the SHA-256 of what is downloaded from there."""
     assert asset.datastore_path is not None

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field, ValidationError
 
 from packhouse.schemas.base import Document
+
+LONGEST_FIELD: Final = 300
+LONGEST_SENTENCE: Final = 1000
+"""Characters of a complaint's field and of its sentence."""
 
 
 class ErrorCode(StrEnum):
@@ -128,12 +132,20 @@ def field_path(location: Sequence[str | int]) -> str:
 
 
 def explain(error: ValidationError, *, within: str = "") -> list[tuple[str, str]]:
-    """Every complaint of a validation as pairs of field and sentence, in document order."""
+    """Every complaint of a validation as pairs of field and sentence, in document order.
+
+    Both are cut to length: a field may be a name that the document made up, and there may be many complaints about it.
+    """
     pairs: list[tuple[str, str]] = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         message = item["msg"].removeprefix("Value error, ")
-        pairs.append((".".join(filter(None, (within, field_path(item["loc"])))), message))
+        field = ".".join(filter(None, (within, field_path(item["loc"]))))
+        pairs.append((_cut(field, LONGEST_FIELD), _cut(message, LONGEST_SENTENCE)))
     return pairs
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def invalid(code: ErrorCode, what: str, complaints: Iterable[tuple[str, str]], *, fix: str) -> PermanentError:

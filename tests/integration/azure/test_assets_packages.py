@@ -12,6 +12,7 @@ from support.assets import (
     DATA,
     MODELS,
     assets_of,
+    client_of,
     code_of,
     container_of,
     downloaded,
@@ -35,20 +36,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::pytest.Pytes
 def results(farm: Farm, event: RunFinished) -> list[PackageResult]:
     farm.publish(event)
     return farm.wait_final(event, seconds=90).data.packages
-
-
-def client_of(azure: AzureStandIn) -> Any:
-    from azure.ai.ml import MLClient
-    from azure.identity import DefaultAzureCredential
-
-    return MLClient(
-        DefaultAzureCredential(),
-        azure.subscription,
-        azure.resource_group,
-        azure.workspace,
-        enable_telemetry=False,
-        show_progress=False,
-    )
 
 
 def test_both_types_of_one_run_are_registered_share_their_folders_and_send_every_byte_once(

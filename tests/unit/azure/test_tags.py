@@ -7,10 +7,13 @@ from packhouse.schemas import Engine, Metric, RunRef
 from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.checks import CheckState, Verdict
 from packhouse.schemas.ranking import Objective, RankedCandidate
+from packhouse.schemas.text import visible
 from packhouse.worker.azure.tags import (
+    LONGEST_DESCRIPTION,
     LONGEST_KEY,
     LONGEST_VALUE,
     MOST_ENTRIES,
+    describing,
     digest_in,
     properties_of,
     tags_of,
@@ -73,8 +76,23 @@ def test_of_too_many_objectives_the_weightiest_stay() -> None:
 def test_whatever_there_is_to_say_stays_within_the_limits(pairs: list[tuple[str, str | None]]) -> None:
     entries = within_limits(pairs)
     assert len(entries) <= MOST_ENTRIES
-    assert all(len(key) <= LONGEST_KEY and 0 < len(value) <= LONGEST_VALUE for key, value in entries.items())
+    assert all(len(key) <= LONGEST_KEY and 0 < units(value) <= LONGEST_VALUE for key, value in entries.items())
+    assert all(visible(value) == value for value in entries.values())
     assert within_limits(entries.items()) == entries
+
+
+def units(text: str) -> int:
+    """Of UTF-16, as the service counts."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+@given(st.text(max_size=200).map(lambda text: text * 30))
+def test_a_description_keeps_its_lines_and_nothing_else_that_cannot_be_seen(text: str) -> None:
+    described = describing(text)
+    assert described is not None
+    assert units(described) <= LONGEST_DESCRIPTION
+    assert visible(described.replace("\n", "")) == described.replace("\n", "")
+    assert describing("of\r\ntwo\nlines \x1b") == "of\ntwo\nlines [U+001B]"
 
 
 def test_the_digest_is_read_from_the_properties_before_the_tags() -> None:

@@ -14,15 +14,19 @@ from packhouse.schemas.checks import Verdict
 from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.events import Engine
 from packhouse.schemas.ranking import Objective, RankedCandidate
+from packhouse.schemas.text import visible
 
 MOST_ENTRIES: Final = 50
 LONGEST_KEY: Final = 100
 LONGEST_VALUE: Final = 1000
+LONGEST_DESCRIPTION: Final = 5000
+"""Of an asset; all three in units of UTF-16."""
 
 DIGEST: Final = "packhouse_digest"
 PLAN: Final = "packhouse_plan"
 
 _NOT_IN_KEYS: Final = re.compile(r"[^A-Za-z0-9_.-]")
+_LINE: Final = re.compile(r"\r?\n")
 
 
 def tags_of(
@@ -58,14 +62,25 @@ def properties_of(digest: Digest, plan: str, packhouse: str) -> dict[str, str]:
 def within_limits(pairs: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     """What the service takes: the first 50, keys of plain characters, keys and values cut to length.
 
-    Of two keys that become one, the first stays. Values that are missing or empty are left out.
+    What cannot be seen in a value is spelled out. Of two keys that become one, the first stays. Values that are missing
+    or empty are left out.
     """
     taken: dict[str, str] = {}
     for key, value in pairs:
         name = _NOT_IN_KEYS.sub("_", key)[:LONGEST_KEY]
         if value and name not in taken and len(taken) < MOST_ENTRIES:
-            taken[name] = value[:LONGEST_VALUE]
+            taken[name] = _cut(visible(value), LONGEST_VALUE)
     return taken
+
+
+def describing(text: str | None) -> str | None:
+    """A description as people read it: with its lines, and what cannot be seen spelled out."""
+    return None if text is None else _cut("\n".join(map(visible, _LINE.split(text))), LONGEST_DESCRIPTION)
+
+
+def _cut(text: str, most: int) -> str:
+    """The service counts units of UTF-16, of which a character may have two."""
+    return text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", "ignore")
 
 
 def digest_in(properties: Mapping[str, str] | None, tags: Mapping[str, str] | None) -> Digest | None:

@@ -22,7 +22,7 @@ from packhouse.worker.azure.assets import AssetKind, NewAsset
 from packhouse.worker.azure.content import AssetFile, ModelPart, content_digest_of, folder_of
 from packhouse.worker.azure.folder import FolderWriter
 from packhouse.worker.azure.registration import Registrar
-from packhouse.worker.azure.tags import properties_of, tags_of
+from packhouse.worker.azure.tags import describing, properties_of, tags_of
 from packhouse.worker.faultpoints import reach
 from packhouse.worker.ledger.turns import alone
 from packhouse.worker.package.directories import engine_directories
@@ -94,7 +94,7 @@ class AzureMLPackager:
             container=datastore.container,
             prefix=settings.azure_prefix,
             version=options.version or settings.azure_default_version,
-            description=options.description,
+            description=describing(options.description),
             plan=f"{job.tag}-{job.token}",
             mlflow=options.export_in_mlflow_format,
             assets=[_planned(job, each) for each in prepared],
