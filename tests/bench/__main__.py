@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from bench.registry import Bench, NotHere, Row, rows
@@ -27,29 +28,47 @@ def main() -> int:
         say(f"There is no row {', '.join(unknown)}. There are: {', '.join(known)}.")
         return 2
     outcomes: list[Outcome] = []
-    for name in wanted:
+    started = time.monotonic()
+    for place, name in enumerate(wanted, 1):
         began = time.monotonic()
+        say(f"{clock(began - started)} {place}/{len(wanted)} {name}: {known[name].what}")
         outcomes.append(take(known[name]))
-        say(f"{name}: {outcomes[-1].cells()[2]}, after {time.monotonic() - began:.0f} s")
+        say(f"      {outcomes[-1].cells()[2]}, after {time.monotonic() - began:.0f} s")
+        if path := os.environ.get("BENCH_JSON"):
+            keep(Path(path), outcomes)
     say("", as_markdown(outcomes))
-    if path := os.environ.get("BENCH_JSON"):
-        machine = {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
-        document = {"machine": machine, "rows": [outcome.as_json() for outcome in outcomes]}
-        Path(path).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return int(any(outcome.failed for outcome in outcomes))
 
 
 def take(row: Row) -> Outcome:
-    folder = Path(tempfile.mkdtemp(prefix=f"packhouse-bench-{row.name}-", dir=os.environ.get("BENCH_DIR")))
+    """One row. Whatever goes wrong in it is what the table says of it, and the others are taken all the same."""
     mib, count = int(os.environ.get("BENCH_MIB", DEFAULT_MIB)), int(os.environ.get("BENCH_PAIRS", DEFAULT_PAIRS))
+    folder: Path | None = None
     try:
+        place = Path(os.environ.get("BENCH_DIR") or tempfile.gettempdir())
+        place.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"packhouse-bench-{row.name}-", dir=place))
         return Outcome(row, row.measure(Bench(folder, mib, count)))
     except NotHere as missing:
         return Outcome(row, None, f"not here: {missing}")
-    except Exception as error:  # noqa: BLE001 (the other rows are taken all the same; this one fails the run)
+    except Exception as error:  # noqa: BLE001 (it fails the run at its end)
+        why = "".join(traceback.format_exception(error))
+        sys.stderr.write(why)
         return Outcome(row, None, f"failed: {type(error).__name__}: {error}".replace("\n", " ")[:300], failed=True)
     finally:
-        shutil.rmtree(folder)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep(path: Path, outcomes: list[Outcome]) -> None:
+    """After each row: what was measured outlives whatever ends the run."""
+    machine = {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+    document = {"machine": machine, "rows": [outcome.as_json() for outcome in outcomes]}
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:02}:{int(seconds) % 60:02}"
 
 
 def say(*lines: str) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from onnx import TensorProto
+import onnx
+from onnx import TensorProto, helper
 
 MIB = 1 << 20
 BLOCK = 16 * MIB
@@ -68,6 +69,32 @@ def onnx_models(folder: Path, count: int, mib: int, weights: Callable[[Path, int
         raw.unlink()
         models.append(model)
     return models
+
+
+def large(path: Path, mib: int, seed: int = 1) -> Path:
+    """Weights of any size, made fast: one block of float32 again and again, farther apart than deflate looks back."""
+    block = float32(path, min(mib, BLOCK // MIB), seed).read_bytes()
+    with path.open("r+b") as file:
+        for at in range(0, mib * MIB, len(block)):
+            file.write(block[: mib * MIB - at])
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def with_external_data(model: Path, *weights: Path) -> Path:
+    """An ONNX model whose tensors are files beside it, a tensor each."""
+    tensors: list[TensorProto] = []
+    for number, file in enumerate(weights):
+        size = file.stat().st_size
+        tensor = TensorProto(name=f"w{number}", data_type=TensorProto.UINT8, dims=[size])
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=file.name)
+        tensor.external_data.add(key="length", value=str(size))
+        tensors.append(tensor)
+    graph = helper.make_graph([], model.stem, [], [], tensors)
+    onnx.save(helper.make_model(graph), model)
+    return model
 
 
 def _varint(number: int) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from bench.measure import Usage, moved
+from bench.measure import Usage, moved, settle
 from bench.registry import Bench
 from support.farm import Farm, RunMaker, quick
 from support.server import Server
@@ -60,19 +60,33 @@ class Working:
         shutil.rmtree(self.folder / "cache", ignore_errors=True)
 
 
+@dataclass
+class Zipping:
+    """A worker that makes the same ZIP again and again."""
+
+    worker: Working
+    models: list[Path]
+
+    def once(self) -> Usage:
+        """What it takes; the package is gone when this returns."""
+        event = self.worker.run([{"type": "Zipfile", "name": "p", **PLAIN}], self.models)
+        packages, usage = self.worker.packages(event)
+        settle(Path(str(packages[0].path)))
+        return usage
+
+
 @contextlib.contextmanager
 def working(bench: Bench, *, concurrency: int = 1, **extra: str) -> Generator[Working]:
     """Workers that may read and write below the row's folder; ``extra`` is environment of theirs."""
-    server = Server(bench.folder / "redis")
-    server.start()
-    farm = Farm(quick(server.url, "bench", bench.folder).model_copy(update={"lease_seconds": 60}), bench.folder)
-    farm.extra |= {"PACKHOUSE_CACHE_DIR": str(bench.folder / "cache")} | extra
-    try:
+    with contextlib.ExitStack() as ends:
+        server = Server(bench.folder / "redis")
+        ends.callback(server.stop)
+        server.start()
+        farm = Farm(quick(server.url, "bench", bench.folder).model_copy(update={"lease_seconds": 60}), bench.folder)
+        ends.callback(farm.close)
+        farm.extra |= {"PACKHOUSE_CACHE_DIR": str(bench.folder / "cache")} | extra
         farm.start(concurrency=concurrency)
         yield Working(farm, RunMaker(bench.folder, SAMPLES), bench.folder)
-    finally:
-        farm.close()
-        server.stop()
 
 
 def _taken(farm: Farm) -> tuple[float, int, int]:

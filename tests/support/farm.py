@@ -190,8 +190,8 @@ class Farm:
         return "\n".join(worker.log.read_text("utf-8", "replace") for worker in self.workers)
 
     def close(self) -> None:
-        for file in self.faults.iterdir():
-            file.unlink()
+        for file in self.faults.glob("*"):
+            file.unlink(missing_ok=True)
         for worker in self.workers:
             if worker.process.poll() is None:
                 worker.kill()

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from bench.copying import copied
 from bench.data import onnx_models
-from bench.measure import Measured, Usage, settle
+from bench.measure import Measured, Usage
 from bench.registry import Bench, at_most, row
-from bench.working import PLAIN, Working, working
+from bench.working import Zipping, working
 
 CANDIDATES = 4
-
-
-@dataclass
-class Zipping:
-    """A worker that makes the same ZIP again and again."""
-
-    worker: Working
-    models: list[Path]
-
-    def once(self) -> Usage:
-        """What it takes; the package is gone when this returns."""
-        event = self.worker.run([{"type": "Zipfile", "name": "p", **PLAIN}], self.models)
-        packages, usage = self.worker.packages(event)
-        settle(Path(str(packages[0].path)))
-        return usage
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data import onnx_models
+from bench.data import large, onnx_models, with_external_data
 from bench.measure import Measured, Usage, median_of
 from bench.registry import Bench, NotHere, at_most, row
 from bench.working import PLAIN, Working, working
@@ -98,6 +98,22 @@ def models_and_data(bench: Bench) -> Measured:
             one.azure.reset()
             taken.append(one.assets())
     return found(taken)
+
+
+@row(
+    "wire-shared",
+    "the same where the four candidates share one file of weights",
+    target=at_most(1.01, "times"),
+    limit="1.0",
+)
+def shared_file(bench: Bench) -> Measured:
+    with wired(bench) as one:
+        one.azure.reset()
+        weights = large(one.models[0].with_name("weights.bin"), bench.mib)
+        sharing = [with_external_data(model, weights) for model in one.models]
+        one.azure.forget_requests()
+        _, usage = one.worker.packages(one.worker.run(ASSETS, sharing))
+        return found([(one.azure.sent_to_blobs() / weights.stat().st_size, usage)])
 
 
 @row(
