@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from isal import isal_zlib
 
-from packhouse.worker.storage.deflating import deflated, deflator
+from packhouse.worker.storage.deflating import Deflator, deflated
 from packhouse.worker.storage.digest import FileDigest, Hasher
 from packhouse.worker.storage.readable import Readable, model_changed, must_be_unchanged, read_full
 from packhouse.worker.storage.sink import Data, Sink
@@ -79,7 +79,7 @@ class ZipWriter:
         self._sink.leave(header)
         self._at += header
         begin = self._at
-        digest = self._pour(source, deflator() if deflate else None, known, advance)
+        digest = self._pour(source, Deflator() if deflate else None, known, advance)
         must_be_unchanged(source)
         entry = replace(entry, crc32=digest.crc32, size=size, packed=self._at - begin)
         self._sink.fill(local_header(entry))
@@ -100,7 +100,7 @@ class ZipWriter:
         return self._at
 
     def _pour(
-        self, source: Readable, packer: Any, known: FileDigest | None, advance: Callable[[int], None]
+        self, source: Readable, packer: Deflator | None, known: FileDigest | None, advance: Callable[[int], None]
     ) -> FileDigest:
         crc = 0
         with Hasher(threaded=source.size > CHUNK) as hasher:
