@@ -68,8 +68,9 @@ audit: setup ## Known vulnerabilities of what is locked; asks the package regist
 bench: setup ## Time, memory and bytes beside cp, Olive and others: tests/bench/README.md
 	cd tests && ../$(BIN)/python -m bench
 
-bench-growth: setup ## How cost grows, and what that means for a cluster: tests/bench/README.md
-	cd tests && BENCH_ROWS="$${BENCH_ROWS:-grow-*,two-workers}" ../$(BIN)/python -m bench
+bench-growth: setup ## How cost grows, and what a cluster would carry: tests/bench/README.md
+	cd tests && BENCH_ROWS="$${BENCH_ROWS:-grow-*,two-workers*}" BENCH_JSON="$${BENCH_JSON:-../$(VENV)/growth.json}" ../$(BIN)/python -m bench
+	cd tests && ../$(BIN)/python -m bench.simulate "$${BENCH_JSON:-../$(VENV)/growth.json}"
 
 pictures: setup ## Take the pictures of the guides anew, of a running stack
 	.ci/need chromium=chromium pngquant=pngquant

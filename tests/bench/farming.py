@@ -40,18 +40,31 @@ class Spent:
     """The main processes of the workers."""
     pools: float
     """The processes that rank and package."""
+    requests: float
+    """Not seconds: how often the server read from a client."""
 
     @classmethod
-    def by(cls, redis: Redis, farms: Sequence[Farm]) -> Spent:
+    def so_far(cls, redis: Redis, farms: Sequence[Farm]) -> Spent:
         """All that was spent so far."""
         told = redis.info("cpu")
         server = told["used_cpu_user_main_thread"] + told["used_cpu_sys_main_thread"]
+        requests = float(redis.info("stats")["total_reads_processed"])
         workers = [worker for farm in farms for worker in farm.workers]
         mains = sum(_seconds(worker.main) for worker in workers)
-        return cls(server, mains, sum(_seconds(one) for worker in workers for one in worker.pool))
+        pools = sum(_seconds(one) for worker in workers for one in worker.pool)
+        return cls(server, mains, pools, requests)
 
     def __sub__(self, before: Spent) -> Spent:
-        return Spent(self.server - before.server, self.mains - before.mains, self.pools - before.pools)
+        return Spent(
+            self.server - before.server,
+            self.mains - before.mains,
+            self.pools - before.pools,
+            self.requests - before.requests,
+        )
+
+    def by(self, parts: float) -> Spent:
+        """Of one of so many equal parts."""
+        return Spent(self.server / parts, self.mains / parts, self.pools / parts, self.requests / parts)
 
 
 def _seconds(process: psutil.Process) -> float:

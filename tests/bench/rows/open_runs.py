@@ -180,7 +180,9 @@ def over_open(bench: Bench, cost: Callable[[Busy], float]) -> Measured:
         few, many = busy[OPEN[0]], busy[OPEN[-1]]
         figures = {f"{name}_us": min(costs) for name, costs in few.costs.items()}
         figures |= {f"{name}_us_at_{OPEN[-1]}": min(costs) for name, costs in many.costs.items()}
-    return Growth(growth.sizes, growth.turns, growth.unit, figures | {"bytes_of_open_run": many.memory}).flat()
+    return Growth(
+        growth.sizes, growth.turns, growth.unit, figures | {"bytes_of_open_run": many.memory, "swept": SWEPT}
+    ).flat()
 
 
 @row("grow-open-runs", "scripts for a run while 1, 100 and 10,000 others are open", target=CONSTANT, limit="1")

@@ -16,19 +16,14 @@ from typing import Final
 
 from bench.data import int4, onnx_models
 from bench.farming import Spent, finish
-from bench.growing import Growth, grown
-from bench.measure import Measured, used
+from bench.measure import Measured, Usage, used
 from bench.registry import Bench, at_least, row
 from bench.rows.events import SAMPLES
-from redis.connection import Connection
 from support.farm import Farm, RunMaker, quick
 from support.server import Server
 
-from packhouse.worker.intake.reader import GROUP
 from packhouse.worker.ledger import connect
 
-READERS: Final = (1, 10, 100, 1_000)
-EVENTS: Final = 50
 IDLE_SECONDS: Final = 15.0
 BUSY: Final = "import os, zlib; data = os.urandom(1 << 20); [zlib.compress(data) for _ in range(25)]"
 PRODUCTION: Final = {"lease_seconds": 30.0, "sweep_seconds": 2.0}
@@ -72,11 +67,11 @@ class Pair:
             for number in range(count)
         ]
         self.made += count
-        before = Spent.by(farm.redis, [farm])
+        before = Spent.so_far(farm.redis, [farm])
         wall = used(lambda: finish(farm, events)).wall
-        spent = Spent.by(farm.redis, [farm]) - before
+        spent = Spent.so_far(farm.redis, [farm]) - before
         if workers == 1:
-            self.spent.append(Spent(spent.server / count, spent.mains / count, spent.pools / count))
+            self.spent.append(spent.by(count))
         zips = list((self.folder / "out").rglob("*.zip"))
         self.package_bytes = sum(path.stat().st_size for path in zips) / count
         shutil.rmtree(self.folder / "out")
@@ -102,7 +97,7 @@ def pair(bench: Bench, mix: Mix) -> Generator[tuple[Pair, dict[str, float]]]:
     farms: dict[int, Farm] = {}
     try:
         with connect(server.url) as redis:
-            alone = over_time(lambda: Spent.by(redis, []))
+            alone = over_time(lambda: Spent.so_far(redis, []))
         for workers in (1, 2):
             folder = bench.folder / f"farm-{workers}"
             folder.mkdir()
@@ -110,10 +105,11 @@ def pair(bench: Bench, mix: Mix) -> Generator[tuple[Pair, dict[str, float]]]:
             farms[workers] = Farm(settings, folder, extra={"PACKHOUSE_FSYNC": "never"})
             farms[workers].start(workers)
         both = list(farms.values())
-        idle = over_time(lambda: Spent.by(both[0].redis, both))
+        idle = over_time(lambda: Spent.so_far(both[0].redis, both))
         count = sum(farms)
         figures = {
             "idle_server_seconds": max(0.0, idle.server - alone.server) / count,
+            "idle_requests": (idle.requests - alone.requests) / count,
             "idle_main_seconds": idle.mains / count,
         }
         yield Pair(mix, bench.folder, farms, make), figures
@@ -128,20 +124,21 @@ def over_time(spent: Callable[[], Spent]) -> Spent:
     time.sleep(2)
     before, began = spent(), time.perf_counter()
     time.sleep(IDLE_SECONDS)
-    used, seconds = spent() - before, time.perf_counter() - began
-    return Spent(used.server / seconds, used.mains / seconds, used.pools / seconds)
+    return (spent() - before).by(time.perf_counter() - began)
 
 
-def side_by_side() -> float:
-    """How many times as much two processes that only compute get done as one does."""
+def machine() -> tuple[float, float]:
+    """What other work leaves of a processor to one process that only computes, and how much more two get done."""
 
-    def seconds(count: int) -> float:
-        began = time.perf_counter()
-        for process in [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(count)]:
-            process.wait()
-        return time.perf_counter() - began
+    def busy(count: int) -> Usage:
+        def work() -> None:
+            for process in [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(count)]:
+                process.wait()
 
-    return 2 * seconds(1) / seconds(2)
+        return used(work)
+
+    one, two = busy(1), busy(2)
+    return min(1.0, one.cpu / one.wall), 2 * one.wall / two.wall
 
 
 def bytes_per_second(folder: Path) -> float:
@@ -163,10 +160,10 @@ def two_against_one(bench: Bench, mix: Mix) -> Measured:
         one.turn(upwards=True)
         one.spent.clear()
         one.rates = {1: [], 2: []}
-        machine: list[float] = []
+        machines: list[tuple[float, float]] = []
         disk: list[float] = []
         for number in range(bench.count):
-            machine.append(side_by_side())
+            machines.append(machine())
             one.turn(upwards=number % 2 == 0)
             disk.append(bytes_per_second(bench.folder))
         figures |= {
@@ -174,11 +171,13 @@ def two_against_one(bench: Bench, mix: Mix) -> Measured:
             "runs_per_second_1": median(one.rates[1]),
             "runs_per_second_2": median(one.rates[2]),
             "server_seconds_per_run": median(spent.server for spent in one.spent),
+            "requests_per_run": median(spent.requests for spent in one.spent),
             "main_seconds_per_run": median(spent.mains for spent in one.spent),
             "pool_seconds_per_run": median(spent.pools for spent in one.spent),
             "package_bytes": one.package_bytes,
             "disk_bytes_per_second": median(disk),
-            "side_by_side": median(machine),
+            "processor_share": median(share for share, _ in machines),
+            "side_by_side": median(both for _, both in machines),
             "processors": float(os.cpu_count() or 1),
         }
     values = tuple(two / alone for alone, two in zip(one.rates[1], one.rates[2], strict=True))
@@ -202,45 +201,3 @@ def heavy(bench: Bench) -> Measured:
 @row("two-workers-light", f"{LIGHT.runs} runs of one small model: two workers against one", limit="2")
 def light(bench: Bench) -> Measured:
     return two_against_one(bench, LIGHT)
-
-
-@row("grow-readers", "the server's CPU for publishing an event, with 1 to 1,000 workers that wait for one", limit="1")
-def readers(bench: Bench) -> Measured:
-    server = Server(bench.folder)
-    server.start()
-    waiting: list[Connection] = []
-
-    def wait(connection: Connection) -> None:
-        connection.send_command("XREADGROUP", "GROUP", GROUP, id(connection), "BLOCK", 0, "STREAMS", "runs", ">")
-
-    try:
-        with connect(server.url) as redis:
-            redis.xgroup_create("runs", GROUP, id="0", mkstream=True)
-
-            def cost(count: int) -> float:
-                """Microseconds for each event; whoever got it waits again."""
-                while len(waiting) > count:
-                    waiting.pop().disconnect()
-                while len(waiting) < count:
-                    waiting.append(connection := Connection(port=server.port))
-                    connection.connect()
-                    wait(connection)
-                time.sleep(0.2)
-                before = Spent.by(redis, [])
-                for _ in range(EVENTS):
-                    redis.xadd("runs", {"event": "x" * 1000})
-                    for connection in waiting:
-                        if connection.can_read(0):
-                            connection.read_response()
-                            wait(connection)
-                            break
-                return (Spent.by(redis, []) - before).server / EVENTS * 1e6
-
-            growth = grown(READERS, bench.count, "microseconds", cost)
-    finally:
-        for connection in waiting:
-            connection.disconnect()
-        server.stop()
-    costs = growth.medians
-    slope = (costs[-1] - costs[0]) / (READERS[-1] - READERS[0])
-    return Growth(growth.sizes, growth.turns, growth.unit, {"server_us_per_reader": slope}).flat()
