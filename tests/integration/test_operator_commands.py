@@ -104,10 +104,13 @@ def test_a_package_that_failed_for_a_missing_model_is_made_once_the_model_is_the
     assert failed.data.packages[0].error
     assert failed.data.packages[0].error.code == "model_missing"
     model.write_bytes(content)
+    told = command("status", event.subject)[1].splitlines()
+    assert told[-1] == "packhouse retry run-1 makes what failed again, once the cause is mended"
     assert command("retry", event.subject)[0] == 0
     made = wait_for(lambda: [one for one in farm.finals() if one.id.endswith("/final/2")], what="the second round")[0]
     assert isinstance(made, CompletedEvent)
     assert (made.data.state, made.data.packages[0].attempts) == ("succeeded", 2)
+    assert "packhouse retry" not in command("status", event.subject)[1]
 
 
 def test_runs_that_nobody_knows_are_said_so(farm: Farm, make_run: RunMaker, command: Command) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -15,7 +16,7 @@ from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.errors import Problem
 from packhouse.schemas.footprint import Metrics
 from packhouse.schemas.ranking import LeftOut, RankedCandidate
-from packhouse.schemas.status import CompletedEvent, FinalEvent, PackageResult, PackageState, RunState
+from packhouse.schemas.status import Completed, CompletedEvent, FinalEvent, PackageResult, PackageState, RunState
 from packhouse.schemas.text import visible
 
 _STEP = 1024
@@ -73,6 +74,15 @@ def show_final(out: Console, final: FinalEvent) -> None:
     show_ranking(out, data.candidates, data.left_out, everything=data.state is RunState.NOTHING_TO_PACKAGE)
     for warning in data.warnings:
         out.print(words(f"warning: {warning}", style="yellow"))
+    if _can_be_retried(data):
+        again = f"packhouse retry {shlex.quote(final.subject)}"
+        out.print(words(f"{again} makes what failed again, once the cause is mended"), soft_wrap=True)
+
+
+def _can_be_retried(data: Completed) -> bool:
+    """Whether a package failed, or the ranking was given up before there were any."""
+    failed = any(package.state is PackageState.FAILED for package in data.packages)
+    return failed or (data.state is RunState.FAILED and not data.packages)
 
 
 def _show_problem(out: Console, problem: Problem) -> None:
