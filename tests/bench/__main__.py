@@ -16,8 +16,8 @@ from pathlib import Path
 from bench.registry import Bench, NotHere, Row, rows
 from bench.table import Outcome, as_markdown
 
-DEFAULT_MIB = 1024
-DEFAULT_PAIRS = 5
+DEFAULTS = {"BENCH_MIB": 1024, "BENCH_PAIRS": 5, "BENCH_SLOW_PAIRS": 3}
+"""As ``Bench`` takes them."""
 
 
 def main() -> int:
@@ -42,13 +42,12 @@ def main() -> int:
 
 def take(row: Row) -> Outcome:
     """One row. Whatever goes wrong in it is what the table says of it, and the others are taken all the same."""
-    mib, count = int(os.environ.get("BENCH_MIB", DEFAULT_MIB)), int(os.environ.get("BENCH_PAIRS", DEFAULT_PAIRS))
     folder: Path | None = None
     try:
         place = Path(os.environ.get("BENCH_DIR") or tempfile.gettempdir())
         place.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"packhouse-bench-{row.name}-", dir=place))
-        return Outcome(row, row.measure(Bench(folder, mib, count)))
+        return Outcome(row, row.measure(Bench(folder, *(number(name) for name in DEFAULTS))))
     except NotHere as missing:
         return Outcome(row, None, f"not here: {missing}")
     except Exception as error:  # noqa: BLE001 (it fails the run at its end)
@@ -65,6 +64,10 @@ def keep(path: Path, outcomes: list[Outcome]) -> None:
     machine = {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
     document = {"machine": machine, "rows": [outcome.as_json() for outcome in outcomes]}
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def number(name: str) -> int:
+    return int(os.environ.get(name) or DEFAULTS[name])
 
 
 def clock(seconds: float) -> str:

@@ -46,10 +46,16 @@ class Bench:
     """Size of the weights, where a row has any."""
     count: int
     """Pairs to measure."""
+    slow: int = 3
+    """Pairs where the other takes minutes: at most so many."""
 
     @property
     def pairs(self) -> Pairs:
         return Pairs(self.count)
+
+    @property
+    def few(self) -> Pairs:
+        return Pairs(min(self.count, self.slow))
 
 
 class NotHere(Exception):

@@ -25,12 +25,13 @@ def against_olive(bench: Bench, version: str, weights: Callable[[Path, int, int]
     models = models_of(bench, weights)
     theirs = bench.folder / "olive"
     theirs.mkdir()
-    return bench.pairs.compare(
+    return bench.few.compare(
         lambda: packaged(bench.folder, models),
         lambda: by_olive(version, theirs, models),
         by_cpu,
         inverse=True,
         warm=False,
+        note=f"{bench.few.count} pairs of {bench.mib} MiB",
     )
 
 
@@ -50,13 +51,14 @@ def olive_int8(bench: Bench) -> Measured:
 
 
 def against_archive(bench: Bench, way: str, *, warm: bool = True) -> Measured:
-    models = models_of(bench)
-    return bench.pairs.compare(
+    models, pairs = models_of(bench), bench.pairs if warm else bench.few
+    return pairs.compare(
         lambda: archived("ours", bench.folder / "ours.zip", models),
         lambda: archived(way, bench.folder / "peer.zip", models),
         by_cpu,
         inverse=True,
         warm=warm,
+        note=f"{pairs.count} pairs",
     )
 
 
@@ -81,9 +83,9 @@ def stream_zip(bench: Bench) -> Measured:
 
 
 def costs(bench: Bench, models: list[Path], of: Callable[[Usage], float]) -> Measured:
-    """What packaging takes by itself, beside nothing."""
-    usages = [packaged(bench.folder, models) for _ in range(bench.count)]
-    return Measured(tuple(of(usage) for usage in usages), median_of(usages))
+    """What packaging takes by itself, beside nothing. Twice: it hardly varies."""
+    usages = [packaged(bench.folder, models) for _ in range(min(bench.count, 2))]
+    return Measured(tuple(of(usage) for usage in usages), median_of(usages), note=f"{len(usages)} runs")
 
 
 @row("bytes-written", "bytes written for a ZIP, against the weights in it", target=at_most(1.01, "times"), limit="1.0")
