@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import values
 
 from packhouse.worker.identity import Identity, process_mark
+from packhouse.worker.metrics import recorder
 from packhouse.worker.vitals import Limits, Vitals, make_run_dir, probe
 
 NOW = 10_000.0
@@ -122,6 +125,30 @@ def test_a_starting_worker_forgets_those_that_were_killed(tmp_path: Path) -> Non
     healthy(worker="alive", main=process_mark(os.getpid())).write(folder)
     make_run_dir(folder, IDENTITY)
     assert [file.stem for file in folder.iterdir()] == ["alive"]
+
+
+def test_what_workers_of_other_places_left_goes_when_nothing_was_heard_of_it_for_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of containers that were replaced, and have left their files in a volume."""
+    for name, written in (("silent", 25), ("heard", 1)):
+        healthy(worker=name, place=name, main="7@7").write(tmp_path)
+        (tmp_path / f"{name}.new").write_text("{")
+        old = tmp_path / f"{name}-7@7.metrics"
+        old.mkdir()
+        (old / "counter_7.db").touch()
+        for path in (tmp_path / f"{name}.vitals", tmp_path / f"{name}.new"):
+            os.utime(path, (time.time() - written * 3600,) * 2)
+        os.utime(old, (0, 0))
+    healthy(worker="here", main=process_mark(os.getpid())).write(tmp_path)
+    os.utime(tmp_path / "here.vitals", (0, 0))
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    monkeypatch.setattr(recorder, "_recorder", [recorder.Recorder()])
+    recorder.count_in(str(tmp_path), IDENTITY)
+    own = f"{IDENTITY.place}-{IDENTITY.main}.metrics"
+    left = {"heard.vitals", "heard.new", "heard-7@7.metrics", "here.vitals", own}
+    assert {path.name for path in tmp_path.iterdir()} == left
 
 
 def test_a_run_directory_that_another_could_have_laid_is_refused(tmp_path: Path) -> None:

@@ -21,8 +21,14 @@ from packhouse.worker.identity import Identity, is_alive
 RUN_DIR: Final = "PACKHOUSE_RUN_DIR"
 
 _SUFFIX: Final = ".vitals"
+_UNFINISHED: Final = ".new"
 _RECENT: Final = 10.0
 """Seconds after which a server that did not answer counts as away."""
+_SILENT: Final = 24 * 3600.0
+"""Seconds after which a worker of another place, of whose processes nothing can be seen, is taken for gone.
+
+It writes its vitals each second, and anew where they are missing.
+"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Vitals:
     def write(self, folder: Path) -> None:
         """Put it where a probe finds it, whole. Raises ``OSError``."""
         file = folder / f"{self.worker}{_SUFFIX}"
-        fresh = file.with_suffix(".new")
+        fresh = file.with_suffix(_UNFINISHED)
         fresh.write_text(json.dumps(asdict(self)), "utf-8")
         fresh.replace(file)
 
@@ -149,20 +155,45 @@ def make_run_dir(folder: Path, identity: Identity) -> None:
         # In a folder that all may write, anybody could have made it before us.
         raise PermissionError(f"{folder} is not this user's own folder")
     for file in folder.glob(f"*{_SUFFIX}"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found = Vitals.read(file)
-            if found.place == identity.place and not is_alive(found.main):
+        with contextlib.suppress(OSError):
+            if _is_of_nobody(file, identity.place):
                 file.unlink()
+    for file in folder.glob(f"*{_UNFINISHED}"):
+        with contextlib.suppress(OSError):
+            if is_old(file):
+                file.unlink()
+
+
+def heard_of(folder: Path) -> set[tuple[str, str]]:
+    """Place and main process of every worker that has vitals in a run directory."""
+    return {(one.place, one.main) for one in _all_in(folder)}
+
+
+def is_old(path: Path) -> bool:
+    """Whether a file or folder was last changed so long ago that no worker has it. Raises ``OSError``."""
+    return time.time() - path.stat().st_mtime > _SILENT
+
+
+def _is_of_nobody(file: Path, here: str) -> bool:
+    try:
+        found = Vitals.read(file)
+    except (ValueError, KeyError, TypeError):
+        return is_old(file)
+    return not is_alive(found.main) if found.place == here else is_old(file)
+
+
+def _all_in(folder: Path) -> list[Vitals]:
+    found: list[Vitals] = []
+    for file in sorted(folder.glob(f"*{_SUFFIX}")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found.append(Vitals.read(file))
+    return found
 
 
 def probe(folder: Path, place: str, *, ready: bool, now: float | None = None) -> Answer:
     """Look at all workers of this place that use the folder: healthy if each of them is."""
     now = time.monotonic() if now is None else now
-    found: list[Vitals] = []
-    for file in sorted(folder.glob(f"*{_SUFFIX}")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found.append(Vitals.read(file))
-    here = [one for one in found if one.place == place]
+    here = [one for one in _all_in(folder) if one.place == place]
     # What a killed worker left behind counts only where no other has come in its place.
     workers = [one for one in here if is_alive(one.main)] or here[:1]
     what = "ready" if ready else "alive"

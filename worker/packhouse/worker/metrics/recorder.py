@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from packhouse.worker.identity import Identity, is_alive
 from packhouse.worker.tracing import Span
-from packhouse.worker.vitals import make_run_dir, run_dir
+from packhouse.worker.vitals import heard_of, is_old, make_run_dir, run_dir
 
 _SUFFIX: Final = ".metrics"
 _VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -156,14 +156,17 @@ def recorder() -> Recorder:
 def count_in(told: str | None, identity: Identity) -> Recorder:
     """From now on the processes of this worker are counted, in a folder of the run directory. Raises ``OSError``.
 
-    To be called in the main process, before it forks. Folders of workers of this place that are gone are removed.
+    To be called in the main process, before it forks. Folders of workers that are gone are removed.
     """
     folder = run_dir(told)
     make_run_dir(folder, identity)
+    elsewhere = heard_of(folder)
     for old in folder.glob(f"*{_SUFFIX}"):
         place, _, main = old.name.removesuffix(_SUFFIX).partition("-")
-        if place == identity.place and not is_alive(main):
-            shutil.rmtree(old, ignore_errors=True)
+        here = place == identity.place
+        with contextlib.suppress(OSError):
+            if not is_alive(main) if here else (place, main) not in elsewhere and is_old(old):
+                shutil.rmtree(old, ignore_errors=True)
     own = folder / f"{identity.place}-{identity.main}{_SUFFIX}"
     own.mkdir(mode=0o700)
     _recorder[:] = [_Counting(own)]
