@@ -9,7 +9,21 @@ from collections import Counter
 from typing import cast
 
 import pytest
-from support.ledger import DIGEST, ME, RUN, RUN_KEY, WHY, arrive, events, final, lease, open_run, planned, result
+from support.ledger import (
+    DIGEST,
+    ME,
+    NO_NODES,
+    RUN,
+    RUN_KEY,
+    WHY,
+    arrive,
+    events,
+    final,
+    lease,
+    open_run,
+    planned,
+    result,
+)
 
 from packhouse.schemas import STATUS_EVENT
 from packhouse.schemas.status import CompletedEvent, ReopenedEvent
@@ -97,7 +111,7 @@ def test_a_run_is_cancelled_before_it_is_ranked_and_ranked_when_it_is_asked_for_
     held = lease(ledger, "rank", "r")
     ledger.cancel(RUN_KEY)
     with pytest.raises(LeaseLost):
-        ledger.plan(held, accepted="{}", candidates="[]", left_out="[]", state="succeeded", jobs=[])
+        ledger.plan(held, accepted="{}", **NO_NODES, state="succeeded", jobs=[])
     done = final(ledger)
     assert (done.data.state, done.data.error and done.data.error.code) == ("failed", "cancelled")
     assert ledger.reopen(RUN_KEY).packages == ()
@@ -105,8 +119,7 @@ def test_a_run_is_cancelled_before_it_is_ranked_and_ranked_when_it_is_asked_for_
     ledger.plan(
         lease(ledger, "rank", "r2"),
         accepted=json.dumps({"content_digest": DIGEST, "packages": [], "ranking": {}}),
-        candidates="[]",
-        left_out="[]",
+        **NO_NODES,
         state="succeeded",
         jobs=[],
     )

@@ -15,6 +15,8 @@ RUN_KEY = run_key(RUN)
 DIGEST = "sha256:" + "0" * 64
 OTHER = "sha256:" + "1" * 64
 ME = Identity.of_worker("w1@test")
+NO_NODES = {"candidates": "[]", "left_out": "[]", "counts": '{"candidates":0}'}
+"""What a ranking tells the ledger of a run that has none."""
 WHY = Problem(code=ErrorCode.STORAGE_ERROR, message="The storage failed.", fix="Wait.")
 
 
@@ -39,9 +41,8 @@ def planned(ledger: Ledger, count: int = 2) -> list[Wake]:
         for n in range(count)
     ]
     accepted = json.dumps({"content_digest": DIGEST, "packages": [], "ranking": {}})
-    return ledger.plan(
-        lease(ledger, "rank", "r"), accepted=accepted, candidates="[]", left_out="[]", state="succeeded", jobs=jobs
-    )
+    held = lease(ledger, "rank", "r")
+    return ledger.plan(held, accepted=accepted, **NO_NODES, state="succeeded", jobs=jobs)
 
 
 def result(name: str, state: str) -> str:

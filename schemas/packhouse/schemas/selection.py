@@ -14,17 +14,18 @@ def select(footprint: Footprint) -> Iterator[tuple[Node, LeftOutReason | None]]:
     Candidates are the nodes that the engine marked; where it marked none, the ends of the lineage that have a model.
     """
     marked = any(node.is_output for node in footprint.nodes)
-    parents = {node.parent_model_id for node in footprint.nodes if _has_model(node)}
+    # Only where none is marked does the lineage say what is an end.
+    parents = set[str | None]() if marked else {node.parent_model_id for node in footprint.nodes if _has_model(node)}
     for node in footprint.nodes:
         if node.is_input:
             yield node, LeftOutReason.INPUT_MODEL
         elif marked and not node.is_output:
             yield node, LeftOutReason.NOT_MARKED
-        elif node.model is not None and node.model.config.get("is_pruned"):
-            yield node, LeftOutReason.PRUNED
-        elif not _has_model(node):
+        elif node.model is None:
             yield node, LeftOutReason.NO_MODEL
-        elif not marked and node.model_id in parents:
+        elif node.model.config.get("is_pruned"):
+            yield node, LeftOutReason.PRUNED
+        elif node.model_id in parents:
             yield node, LeftOutReason.INTERMEDIATE
         else:
             yield node, None

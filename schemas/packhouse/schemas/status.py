@@ -15,7 +15,7 @@ from packhouse.schemas.checks import ModelCheck
 from packhouse.schemas.cloudevent import CloudEvent
 from packhouse.schemas.errors import Problem
 from packhouse.schemas.packaging import PackagingType
-from packhouse.schemas.ranking import LeftOut, RankedCandidate, Ranking
+from packhouse.schemas.ranking import Ranked, Ranking
 
 
 class PackageState(StrEnum):
@@ -157,14 +157,12 @@ class Timings(Document):
     """From the beginning of the round to its end."""
 
 
-class Completed(Document):
+class Completed(Ranked):
     """The final outcome of a run, one for each round."""
 
     content_digest: Digest
     state: RunState
     packages: list[PackageResult] = []
-    candidates: list[RankedCandidate] = []
-    left_out: list[LeftOut] = []
     warnings: list[str] = []
     error: Problem | None = None
     """Why the run failed as a whole, before it came to its packages."""

@@ -88,7 +88,15 @@ class Busy:
 
         def planned() -> None:
             for lease in leases:
-                ledger.plan(lease, accepted="{}", candidates="[]", left_out="[]", state="succeeded", jobs=[one])
+                ledger.plan(
+                    lease,
+                    accepted="{}",
+                    candidates="[]",
+                    left_out="[]",
+                    counts='{"candidates":0}',
+                    state="succeeded",
+                    jobs=[one],
+                )
 
         def settled() -> None:
             for lease in leases:

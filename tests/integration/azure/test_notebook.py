@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from support.farm import wait_for
+from support.ledger import NO_NODES
 
 from packhouse.schemas import RunRef, run_key
 from packhouse.worker.identity import Identity
@@ -38,7 +39,7 @@ def lease_of(ledger: Ledger, run_id: str = "r", jobs: int = 1) -> Lease:
     ranking = ledger.lease(run_key(run), "rank", "t", ME)
     assert ranking is not None
     planned = [PlannedJob(str(number), "package.azureml", "{}", "t") for number in range(jobs)]
-    ledger.plan(ranking, accepted="{}", candidates="[]", left_out="[]", state="succeeded", jobs=planned)
+    ledger.plan(ranking, accepted="{}", **NO_NODES, state="succeeded", jobs=planned)
     lease = ledger.lease(run_key(run), str(jobs - 1), "token", ME)
     assert lease is not None
     return lease

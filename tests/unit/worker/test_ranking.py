@@ -170,6 +170,7 @@ def test_a_limit_keeps_the_best_of_each_accelerator_and_reports_the_others() -> 
 def test_every_node_is_either_ranked_once_or_left_out_once(pairs: list[tuple[Any, Any]]) -> None:
     ranking = rank(run_of(("cpu-cpu", nodes_from(pairs))))
     assert [candidate.rank for candidate in ranking.candidates] == list(range(1, len(pairs) + 1))
+    assert ranking.counted() == ranking.model_copy(update={"counts": None}).counted()
     named = [c.model_id for c in ranking.candidates] + [left.model_id for left in ranking.left_out]
     assert sorted(named) == sorted(["in", *(f"m{i}" for i in range(len(pairs)))])
 

@@ -27,7 +27,7 @@ from packhouse.schemas.errors import (
 )
 from packhouse.schemas.events import RunFinished
 from packhouse.schemas.packaging import PackagingConfig
-from packhouse.schemas.ranking import LeftOut, RankedCandidate, Ranking
+from packhouse.schemas.ranking import LeftOut, RankedCandidate
 from packhouse.schemas.status import Accepted, PackageRef, PackageResult, PackageState, Rejected, RunState
 from packhouse.schemas.text import visible
 from packhouse.worker.context import Context
@@ -39,7 +39,7 @@ from packhouse.worker.logs import about
 from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.registry import packager_of, queue_of
-from packhouse.worker.ranking import rank
+from packhouse.worker.ranking import Order, order_of, rank
 from packhouse.worker.storage.blob.failures import scrub
 from packhouse.worker.tracing import TRACEPARENT, Span, tracer
 
@@ -106,9 +106,10 @@ def _rank(context: Context, lease: Lease, span: Span) -> str:
 def _planned(context: Context, lease: Lease, event: RunFinished, span: Span) -> str:
     with LeaseKeeper(context.ledger, lease, context.settings, event.run, None, span) as keeper:
         keeper.stage("ranking")
-        ranking = rank(event.data)
-    span.set(candidates=len(ranking.candidates))
-    jobs = _jobs(event, ranking)
+        order = order_of(event.data)
+    span.set(candidates=len(order))
+    jobs = _jobs(event, order)
+    ranking = order.beginning()
     state = RunState.SUCCEEDED if not event.data.packaging_config else RunState.NOTHING_TO_PACKAGE
     wakes = context.ledger.plan(
         lease,
@@ -119,12 +120,13 @@ def _planned(context: Context, lease: Lease, event: RunFinished, span: Span) -> 
         ).model_dump_json(exclude_none=True),
         candidates=_CANDIDATES.dump_json(ranking.candidates, exclude_none=True).decode(),
         left_out=_LEFT_OUT.dump_json(ranking.left_out, exclude_none=True).decode(),
+        counts=order.counts().model_dump_json(),
         state=state,
         jobs=jobs,
     )
     for wake in wakes:
         context.wake(wake)
-    return f"candidates: {len(ranking.candidates)}, packages: {len(jobs)}"
+    return f"candidates: {len(order)}, packages: {len(jobs)}"
 
 
 def package(context: Context, run_key: str, job_id: str) -> str:
@@ -232,17 +234,17 @@ def _lease(context: Context, run_key: str, job: str) -> Lease | None:
     return context.ledger.lease(run_key, job, uuid.uuid4().hex[:12], context.identity.here())
 
 
-def _jobs(event: RunFinished, ranking: Ranking) -> list[PlannedJob]:
+def _jobs(event: RunFinished, order: Order) -> list[PlannedJob]:
     """One job per packaging config; none where there is nothing to package."""
-    if not ranking.candidates:
+    if not len(order):
         return []
-    accelerators = ", ".join(dict.fromkeys(str(candidate.accelerator) for candidate in ranking.candidates))
+    accelerators = ", ".join(order.accelerators())
     return [
         PlannedJob(
             job=str(index),
             queue=queue_of(config.type),
             package=PackageRef(type=config.type, name=config.name).model_dump_json(),
-            title=f"{config.title} of run {event.subject[:80]}: {len(ranking.candidates)} models for {accelerators}",
+            title=f"{config.title} of run {event.subject[:80]}: {len(order)} models for {accelerators}",
         )
         for index, config in enumerate(event.data.packaging_config)
     ]

@@ -42,9 +42,9 @@ def display(out: Console) -> Display:
 def line_of(event: AnyStatus) -> str | None:
     """An event in a line; None for progress."""
     if isinstance(event, AcceptedEvent):
-        ranking, packages = event.data.ranking, len(event.data.packages)
+        counts, packages = event.data.ranking.counted(), len(event.data.packages)
         return (
-            f"accepted: {len(ranking.candidates)} candidates, {len(ranking.left_out)} left out, "
+            f"accepted: {counts.candidates} candidates, {counts.left_out_in_all} left out, "
             f"{packages} {'package' if packages == 1 else 'packages'} to make"
         )
     if isinstance(event, PackageStartedEvent):

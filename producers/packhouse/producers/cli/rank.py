@@ -41,7 +41,7 @@ def rank(
     else:
         from packhouse.producers.cli.render import console, show_ranking
 
-        show_ranking(console(), ranking.candidates, ranking.left_out, everything=not ranking.candidates)
+        show_ranking(console(), ranking, everything=not ranking.candidates)
     return exits.SUCCEEDED if ranking.candidates else exits.FAILED
 
 

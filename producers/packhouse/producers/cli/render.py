@@ -10,12 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from packhouse.schemas.accelerator import Accelerator
 from packhouse.schemas.checks import CheckState
 from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.errors import Problem
 from packhouse.schemas.footprint import Metrics
-from packhouse.schemas.ranking import LeftOut, RankedCandidate
+from packhouse.schemas.ranking import Ranked, RankedCandidate
 from packhouse.schemas.status import Completed, CompletedEvent, FinalEvent, PackageResult, PackageState, RunState
 from packhouse.schemas.text import visible
 
@@ -71,7 +70,7 @@ def show_final(out: Console, final: FinalEvent) -> None:
     if data.packages:
         _show_packages(out, data.packages)
         _show_checks(out, data.packages)
-    show_ranking(out, data.candidates, data.left_out, everything=data.state is RunState.NOTHING_TO_PACKAGE)
+    show_ranking(out, data, everything=data.state is RunState.NOTHING_TO_PACKAGE)
     for warning in data.warnings:
         out.print(words(f"warning: {warning}", style="yellow"))
     if _can_be_retried(data):
@@ -134,12 +133,11 @@ def _outcome(package: PackageResult) -> list[str]:
     return ([package.path] if package.path else []) + [asset.uri for asset in package.assets]
 
 
-def show_ranking(
-    out: Console, candidates: Sequence[RankedCandidate], left_out: Sequence[LeftOut], *, everything: bool = False
-) -> None:
+def show_ranking(out: Console, ranking: Ranked, *, everything: bool = False) -> None:
     """The candidates with the values of their objectives; what was left out as a count, or node by node."""
-    if candidates:
-        objectives = _objectives(candidates)
+    counts = ranking.counted()
+    if ranking.candidates:
+        objectives = _objectives(ranking.candidates)
         table = Table(title="Ranking", title_justify="left", title_style="bold")
         table.add_column("rank", justify="right", no_wrap=True)
         table.add_column("accelerator", no_wrap=True)
@@ -147,23 +145,29 @@ def show_ranking(
         for name in objectives:
             table.add_column(words(name), justify="right", overflow="fold")
         table.add_column("goals", no_wrap=True)
-        for candidate in candidates:
+        for candidate in ranking.candidates:
             goals = "" if candidate.goals_met is None else "met" if candidate.goals_met else "not met"
             values = [_value(candidate.metrics, name) for name in objectives]
             table.add_row(str(candidate.rank), str(candidate.accelerator), words(candidate.model_id), *values, goals)
         out.print(table)
-        for candidate in candidates:
+        for candidate in ranking.candidates:
             out.print(words(f"{candidate.rank:>6}  {candidate.reason}"), soft_wrap=True)
+    _show_more(out, counts.candidates - len(ranking.candidates), "candidates")
     if everything:
-        for each in left_out:
+        for each in ranking.left_out:
             out.print(words(f"left out: {each.model_id} ({each.accelerator}) {each.message}"), soft_wrap=True)
-    elif left_out:
-        counts: dict[tuple[Accelerator, str], int] = {}
-        for each in left_out:
-            key = (each.accelerator, str(each.reason).replace("_", " "))
-            counts[key] = counts.get(key, 0) + 1
-        kinds = ", ".join(f"{count} {reason} ({accelerator})" for (accelerator, reason), count in counts.items())
-        out.print(words(f"{len(left_out)} left out: {kinds}", style="dim"), soft_wrap=True)
+        _show_more(out, counts.left_out_in_all - len(ranking.left_out), "left out")
+    elif counts.left_out:
+        kinds = ", ".join(
+            f"{each.count} {str(each.reason).replace('_', ' ')} ({each.accelerator})" for each in counts.left_out
+        )
+        out.print(words(f"{counts.left_out_in_all} left out: {kinds}", style="dim"), soft_wrap=True)
+
+
+def _show_more(out: Console, count: int, what: str) -> None:
+    """How many a status does not name, where there are any."""
+    if count > 0:
+        out.print(words(f"… and {count} more {what}", style="dim"), soft_wrap=True)
 
 
 def _objectives(candidates: Sequence[RankedCandidate]) -> list[str]:

@@ -185,11 +185,19 @@ class Ledger:
         return cast("str", kept)
 
     def plan(
-        self, lease: Lease, *, accepted: str, candidates: str, left_out: str, state: str, jobs: Iterable[PlannedJob]
+        self,
+        lease: Lease,
+        *,
+        accepted: str,
+        candidates: str,
+        left_out: str,
+        counts: str,
+        state: str,
+        jobs: Iterable[PlannedJob],
     ) -> list[Wake]:
         """The run is ranked. Raises ``LeaseLost``."""
         rows = json.dumps([[job.job, job.queue, job.package, job.title] for job in jobs])
-        done, *rest = self.call("plan", lease.run, lease.token, accepted, candidates, left_out, state, rows)
+        done, *rest = self.call("plan", lease.run, lease.token, accepted, candidates, left_out, counts, state, rows)
         if not done:
             raise LeaseLost
         return [Wake.of(reply) for reply in rest[0]]

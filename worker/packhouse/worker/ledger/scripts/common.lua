@@ -150,13 +150,15 @@ end
 
 local function let_go_of_event(run)
   let_go_of_place(run)
-  redis.call('HDEL', run_of(run), 'event', 'candidates', 'left_out')
+  redis.call('HDEL', run_of(run), 'event', 'candidates', 'left_out', 'counts')
 end
 
 local function keep_event(run)
   local key, line, total = run_of(run), P .. 'retryable', P .. 'retryable:bytes'
   local at, bytes = now(), 0
-  for _, field in ipairs({'event', 'candidates', 'left_out'}) do bytes = bytes + redis.call('HSTRLEN', key, field) end
+  for _, field in ipairs({'event', 'candidates', 'left_out', 'counts'}) do
+    bytes = bytes + redis.call('HSTRLEN', key, field)
+  end
   redis.call('HSET', key, 'kept', bytes)
   redis.call('ZADD', line, at, run .. ':' .. bytes)
   redis.call('INCRBY', total, bytes)
@@ -195,7 +197,7 @@ end
 local function complete(run, state, problem)
   local key = run_of(run)
   local record = redis.call('HMGET', key, 'jobs', 'succeeded', 'failed', 'digest', 'candidates', 'left_out', 'opened',
-    'reopened')
+    'reopened', 'counts')
   local results, round = {}, round_of(run)
   for job in string.gmatch(record[1] or '', '%S+') do
     results[#results + 1] = redis.call('HGET', job_of(run, job), 'result')
@@ -209,7 +211,8 @@ local function complete(run, state, problem)
   local began = reopened or opened
   local data = '{"content_digest":"' .. record[4] .. '","state":"' .. state .. '","packages":['
     .. table.concat(results, ',') .. '],"candidates":' .. (record[5] or '[]') .. ',"left_out":' .. (record[6] or '[]')
-    .. ',"warnings":[],' .. (problem and '"error":' .. problem .. ',' or '') .. '"timings":{"accepted_at":"'
+    .. (record[9] and ',"counts":' .. record[9] or '') .. ',"warnings":[],'
+    .. (problem and '"error":' .. problem .. ',' or '') .. '"timings":{"accepted_at":"'
     .. iso(opened) .. '",' .. (reopened and '"reopened_at":"' .. iso(reopened) .. '",' or '') .. '"completed_at":"'
     .. iso(at) .. '","seconds":' .. string.format('%.3f', (at - began) / 1000) .. '},"round":' .. round .. '}'
   redis.call('HSET', key, 'outcome', state)
