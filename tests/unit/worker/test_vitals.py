@@ -137,8 +137,9 @@ def test_what_workers_of_other_places_left_goes_when_nothing_was_heard_of_it_for
         old = tmp_path / f"{name}-7@7.metrics"
         old.mkdir()
         (old / "counter_7.db").touch()
+        at = time.time() - written * 3600
         for path in (tmp_path / f"{name}.vitals", tmp_path / f"{name}.new"):
-            os.utime(path, (time.time() - written * 3600,) * 2)
+            os.utime(path, (at, at))
         os.utime(old, (0, 0))
     healthy(worker="here", main=process_mark(os.getpid())).write(tmp_path)
     os.utime(tmp_path / "here.vitals", (0, 0))
