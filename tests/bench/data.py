@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from onnx import TensorProto, helper
 
 MIB = 1 << 20
 BLOCK = 16 * MIB
+DISTINCT = 4
+"""Blocks of a file that differ; then they come again, farther apart than any deflate looks back."""
 SIGMA = 0.02
 """Standard deviation of a layer's weights, roughly."""
 
@@ -44,9 +47,12 @@ def int4(path: Path, mib: int, seed: int = 1) -> Path:
 def _filled(path: Path, mib: int, seed: int, block: Callable[[np.random.Generator], npt.NDArray[np.generic]]) -> Path:
     random = np.random.default_rng(seed)
     left = mib * MIB
+    blocks = [block(random).tobytes() for _ in range(min(DISTINCT, -(-mib * MIB // BLOCK)))]
     with path.open("wb") as file:
-        while left:
-            left -= file.write(block(random).tobytes()[:left])
+        for part in itertools.cycle(blocks):
+            left -= file.write(part[:left])
+            if not left:
+                break
         file.flush()
         os.fsync(file.fileno())
     return path
@@ -69,17 +75,6 @@ def onnx_models(folder: Path, count: int, mib: int, weights: Callable[[Path, int
         raw.unlink()
         models.append(model)
     return models
-
-
-def large(path: Path, mib: int, seed: int = 1) -> Path:
-    """Weights of any size, made fast: one block of float32 again and again, farther apart than deflate looks back."""
-    block = float32(path, min(mib, BLOCK // MIB), seed).read_bytes()
-    with path.open("r+b") as file:
-        for at in range(0, mib * MIB, len(block)):
-            file.write(block[: mib * MIB - at])
-        file.flush()
-        os.fsync(file.fileno())
-    return path
 
 
 def with_external_data(model: Path, *weights: Path) -> Path:

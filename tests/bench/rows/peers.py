@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bench.data import MIB, float32, int8, large, onnx_models, with_external_data
+from bench.data import MIB, float32, int8, onnx_models, with_external_data
 from bench.measure import Measured, Usage, by_cpu, median_of
 from bench.peers import archived, by_olive, packaged
 from bench.registry import Bench, at_least, at_most, row
@@ -108,7 +108,7 @@ MEMORY = at_most(64, "MiB")
 def memory(bench: Bench, mib: int, times: int) -> Measured:
     folder = bench.folder / "models"
     folder.mkdir()
-    model = with_external_data(folder / "model.onnx", large(folder / "weights.bin", mib))
+    model = with_external_data(folder / "model.onnx", float32(folder / "weights.bin", mib))
     return costs(replace(bench, count=times), [model], lambda usage: (usage.peak or 0) / MIB)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.copying import copied
-from bench.data import MIB, int8, large, onnx_models, with_external_data
+from bench.data import MIB, float32, int8, onnx_models, with_external_data
 from bench.measure import Measured
 from bench.peers import packaged
 from bench.quantised import quantised
@@ -33,7 +33,7 @@ def folder_of(bench: Bench) -> Path:
 def sharing_one_file(bench: Bench) -> list[Path]:
     """Four candidates that refer to the same file of weights."""
     folder = folder_of(bench)
-    weights = large(folder / "weights.bin", bench.mib)
+    weights = float32(folder / "weights.bin", bench.mib)
     return [with_external_data(folder / f"{number}.onnx", weights) for number in range(CANDIDATES)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data import large, onnx_models, with_external_data
+from bench.data import float32, onnx_models, with_external_data
 from bench.measure import Measured, Usage, median_of
 from bench.registry import Bench, NotHere, at_most, row
 from bench.working import PLAIN, Working, working
@@ -109,7 +109,7 @@ def models_and_data(bench: Bench) -> Measured:
 def shared_file(bench: Bench) -> Measured:
     with wired(bench) as one:
         one.azure.reset()
-        weights = large(one.models[0].with_name("weights.bin"), bench.mib)
+        weights = float32(one.models[0].with_name("weights.bin"), bench.mib)
         sharing = [with_external_data(model, weights) for model in one.models]
         one.azure.forget_requests()
         _, usage = one.worker.packages(one.worker.run(ASSETS, sharing))
