@@ -37,6 +37,7 @@ from packhouse.worker.keeper import LeaseKeeper
 from packhouse.worker.ledger import RANK_JOB, Lease, LeaseLost, Notebook, PlannedJob
 from packhouse.worker.logs import about
 from packhouse.worker.metrics.recorder import recorder
+from packhouse.worker.package.scrub import json_without_secrets
 from packhouse.worker.packagers.base import PackageJob, Poured
 from packhouse.worker.packagers.registry import packager_of, queue_of
 from packhouse.worker.ranking import Order, order_of, rank
@@ -111,15 +112,16 @@ def _planned(context: Context, lease: Lease, event: RunFinished, span: Span) -> 
     jobs = _jobs(event, order)
     ranking = order.beginning()
     state = RunState.SUCCEEDED if not event.data.packaging_config else RunState.NOTHING_TO_PACKAGE
+    accepted = Accepted(
+        content_digest=lease.digest,
+        packages=[PackageRef(type=config.type, name=config.name) for config in event.data.packaging_config],
+        ranking=ranking,
+    )
     wakes = context.ledger.plan(
         lease,
-        accepted=Accepted(
-            content_digest=lease.digest,
-            packages=[PackageRef(type=config.type, name=config.name) for config in event.data.packaging_config],
-            ranking=ranking,
-        ).model_dump_json(exclude_none=True),
-        candidates=_CANDIDATES.dump_json(ranking.candidates, exclude_none=True).decode(),
-        left_out=_LEFT_OUT.dump_json(ranking.left_out, exclude_none=True).decode(),
+        accepted=json_without_secrets(accepted.model_dump_json(exclude_none=True)),
+        candidates=json_without_secrets(_CANDIDATES.dump_json(ranking.candidates, exclude_none=True).decode()),
+        left_out=json_without_secrets(_LEFT_OUT.dump_json(ranking.left_out, exclude_none=True).decode()),
         counts=order.counts().model_dump_json(),
         state=state,
         jobs=jobs,
@@ -167,10 +169,11 @@ def _package(context: Context, lease: Lease, span: Span, started: float) -> str:
             told = scrub(traceback.format_exc())
             log.error("Unforeseen error while packaging %s of %s\n%s", config.title, event.run, told)  # noqa: TRY400
             problem = problem_of(error)
-            problem = problem.model_copy(update={"message": scrub(problem.message)})
+        # So can the names of what a package is made of.
+        problem = problem and problem.model_copy(update={"message": scrub(problem.message)})
         seconds = round(lease.elapsed + time.monotonic() - started, 3)
         result = _result(config, poured, problem, lease, worker=context.identity.name, seconds=seconds)
-        context.ledger.settle(lease, result.state, result.model_dump_json(exclude_none=True))
+        context.ledger.settle(lease, result.state, json_without_secrets(result.model_dump_json(exclude_none=True)))
         recorder().package(config.type, result.state, seconds)
     except LeaseLost:
         span.failed("lease_lost")
@@ -281,7 +284,8 @@ def _reject(context: Context, lease: Lease, raw: str, problem: Problem, problems
         error=problem,
         problems=problems,
     )
-    context.ledger.reject(lease, rejected=rejected.model_dump_json(exclude_none=True), reason=problem.message)
+    told = json_without_secrets(rejected.model_dump_json(exclude_none=True))
+    context.ledger.reject(lease, rejected=told, reason=scrub(problem.message))
 
 
 def _make(context: Context, lease: Lease, event: RunFinished, config: PackagingConfig, span: Span) -> Poured:

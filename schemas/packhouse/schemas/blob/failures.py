@@ -9,17 +9,22 @@ from typing import Any, Final
 
 from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError, TransientError
 
+_BEGINS: Final = r"(?i)(?:\b|(?<=26))"
+"""A name begins a word, or follows an ampersand that is encoded as ``%26``, ``%2526`` or ``\\u0026``."""
+_EQUALS: Final = r"(=|%(?:25){0,3}3d|\\u003d)"
 _SECRETS: Final = (
     (
-        re.compile(r"(?i)\b(sig|client_secret|client_assertion|access_token|refresh_token|password)=[^&\s\"'<>]+"),
-        r"\1=…",
+        re.compile(
+            rf"{_BEGINS}(sig|client_secret|client_assertion|access_token|refresh_token|password){_EQUALS}[^&\s\"'<>]+"
+        ),
+        r"\1\2…",
     ),
-    (re.compile(r"(?i)\b(AccountKey|SharedAccessSignature)=[^;\s\"'<>]+"), r"\1=…"),
+    (re.compile(rf"{_BEGINS}(AccountKey|SharedAccessSignature){_EQUALS}[^;\s\"'<>]+"), r"\1\2…"),
     (re.compile(r"(?i)\b(Bearer|SharedKey)\s+[^\s\"'<>]+"), r"\1 …"),
     (re.compile(r"\beyJ[\w-]{10,}(\.[\w-]+)*"), "…"),
     (re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"), "…"),
 )
-_MARKS: Final = ("=", "eyJ", "://")
+_MARKS: Final = ("=", "eyJ", "://", "3D", "3d")
 _WORDS: Final = ("bearer", "sharedkey")
 """One of these is in every text that any of the patterns fits: most texts have none, and are done with quickly."""
 _LONGEST: Final = 300

@@ -17,6 +17,10 @@ from packhouse.schemas.errors import ErrorCode, PackhouseError, PermanentError, 
 
 SECRET = "c2VjcmV0U2lnbmF0dXJl"
 LEAKS = [
+    f"https://a.blob.core.windows.net/c/b?sv=1%26sig%3D{SECRET}%3D",
+    f"goes to https://x/?next=https%3A%2F%2Fa%2Fc%3Fsv%253D1%2526sig%253d{SECRET}",
+    f'{{"url": "https://a/c?sv\\u003d1\\u0026sig\\u003d{SECRET}"}}',
+    f"<a href='https://a/c?sv=1&amp;sig={SECRET}'>",
     f"GET /c/b?sv=2024&sig={SECRET}%3D&se=1 failed",
     f"Authorization: Bearer {SECRET}",
     f"DefaultEndpointsProtocol=https;AccountKey={SECRET}==;x",

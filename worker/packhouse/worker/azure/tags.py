@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from packhouse.schemas.base import Digest
+from packhouse.schemas.blob.failures import scrub as without_secrets
 from packhouse.schemas.checks import Verdict
 from packhouse.schemas.cloudevent import RunRef
 from packhouse.schemas.events import Engine
@@ -62,20 +63,22 @@ def properties_of(digest: Digest, plan: str, packhouse: str) -> dict[str, str]:
 def within_limits(pairs: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     """What the service takes: the first 50, keys of plain characters, keys and values cut to length.
 
-    What cannot be seen in a value is spelled out. Of two keys that become one, the first stays. Values that are missing
-    or empty are left out.
+    Signatures and keys of addresses are blotted out; what cannot be seen in a value is spelled out. Of two keys that
+    become one, the first stays. Values that are missing or empty are left out.
     """
     taken: dict[str, str] = {}
     for key, value in pairs:
-        name = _NOT_IN_KEYS.sub("_", key)[:LONGEST_KEY]
+        name = _NOT_IN_KEYS.sub("_", without_secrets(key))[:LONGEST_KEY]
         if value and name not in taken and len(taken) < MOST_ENTRIES:
-            taken[name] = _cut(visible(value), LONGEST_VALUE)
+            taken[name] = _cut(visible(without_secrets(value)), LONGEST_VALUE)
     return taken
 
 
 def describing(text: str | None) -> str | None:
     """A description as people read it: with its lines, and what cannot be seen spelled out."""
-    return None if text is None else _cut("\n".join(map(visible, _LINE.split(text))), LONGEST_DESCRIPTION)
+    return (
+        None if text is None else _cut("\n".join(map(visible, _LINE.split(without_secrets(text)))), LONGEST_DESCRIPTION)
+    )
 
 
 def _cut(text: str, most: int) -> str:

@@ -10,6 +10,7 @@ than the event that had them.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any, Final
@@ -79,6 +80,11 @@ class Scrubber:
                 clean[_unused(self.text(key), clean)] = item if holds_graph_names(key) else self.json(item)
             return clean
         return value
+
+
+def json_without_secrets(text: str) -> str:
+    """The text of a JSON document, its strings and keys without what gives access to a blob; most have none."""
+    return text if without_secrets(text) == text else json.dumps(Scrubber(()).json(json.loads(text)))
 
 
 def _unused(key: str, taken: dict[str, Any]) -> str:
