@@ -5,7 +5,8 @@ What is assumed:
 - The server is one thread that serves requests in the order in which they come. What a run takes of it was measured
   with few workers, when it wakes up for each request by itself; a server that many ask wakes up less often, so that it
   carries more than is said here: at most what ``server_full`` says. A run's share comes in six equal requests.
-- All workers wait for events, and the server looks at each that waits whenever one comes (``server_per_reader``).
+- Of the workers ``READERS`` wait for events; the server looks at each that waits whenever one comes
+  (``server_per_reader``).
 - What a worker asks the server for without having work costs what a poll of one of a thousand does. One sweep in
   each period, of whichever worker. A package at work tells its progress four times a second, and renews its lease each
   fifth of the time it holds for.
@@ -27,6 +28,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bench.queueing import Line, Pause, Process, Simulation, Station
+
+from packhouse.worker.ledger import READERS
 
 REQUESTS: Final = 6
 """Of a run to the server: publishing, intake, taking, ranked, taken again, settled."""
@@ -203,7 +206,7 @@ class Cluster:
 
     def _publish_one(self) -> Process:
         times, came = self._times, self._simulation.now
-        looked = 0.0 if self._setting.one_machine else times.server_per_reader * self._setting.workers
+        looked = 0.0 if self._setting.one_machine else times.server_per_reader * min(self._setting.workers, READERS)
         yield self._server.work(self._request + looked)
         self._arriving.put(came)
 
@@ -267,7 +270,7 @@ def limits(times: Times, setting: Setting) -> dict[str, float]:
     workers = setting.workers
     idle = workers * times.server_idle + (times.command + times.sweep) / setting.sweep_every
     return {
-        "server": max(0.0, 1 - idle) / (times.server + workers * times.server_per_reader),
+        "server": max(0.0, 1 - idle) / (times.server + min(workers, READERS) * times.server_per_reader),
         "storage": setting.storage / times.package_bytes,
         "workers": workers * setting.processes / times.pool,
     }

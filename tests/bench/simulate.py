@@ -90,7 +90,7 @@ def in_words(times: Times, storage: float, processes: int) -> list[str]:
     server = (
         f"{1e3 * times.server:.2f} ms for a run, {1e3 * times.server_full:.2f} at least, "
         f"{1e3 * times.server_idle:.3f} ms a second for each worker, "
-        f"{1e6 * times.server_per_reader:.2f} µs for each event and worker"
+        f"{1e6 * times.server_per_reader:.2f} µs for each event and worker that waits for it"
     )
     sweep = (
         f"a sweep takes {1e6 * times.sweep:.0f} µs each {every:g} s, and {1e3 * times.swept * times.bring_back:.1f} ms "

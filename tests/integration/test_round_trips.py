@@ -17,7 +17,7 @@ PERIODIC = {"evalsha", "brpop", "xreadgroup", "xautoclaim", "publish", "exists",
 """What an idle worker sends."""
 WITHIN_SCRIPTS = {
     *("hmget", "hget", "get", "set", "llen", "zrange", "zrangebyscore", "time"),
-    *("zadd", "zremrangebyscore", "pexpire"),
+    *("zadd", "zscore", "zremrangebyscore", "pexpire"),
 }
 """What the scripts of its rounds call."""
 

@@ -18,6 +18,7 @@ from packhouse.worker import process
 from packhouse.worker.context import Context
 from packhouse.worker.identity import is_alive
 from packhouse.worker.intake.reader import GROUP
+from packhouse.worker.intake.step import Intake
 from packhouse.worker.ledger import Held, Ledger, LedgerVersionError, connect
 from packhouse.worker.packagers.registry import QUEUES
 from packhouse.worker.settings import Settings
@@ -98,10 +99,12 @@ class Recovery(ThreadStep):
 
     title = "recovery"
     _queues: tuple[str, ...] = ()
+    _intake: Intake | None = None
 
     def start(self, parent: Any) -> None:
         """Begin."""
         self._queues = tuple(parent.app.amqp.queues.consume_from)
+        self._intake = next((step for step in parent.steps if isinstance(step, Intake)), None)
         super().start(parent)
 
     def run(self, stop: threading.Event) -> None:
@@ -123,6 +126,8 @@ class Recovery(ThreadStep):
                     queues=self._queues,
                 )
                 healthy_since = healthy_since or time.monotonic()
+                if self._intake is not None:
+                    self._intake.waits = now.waits
                 recover_here(context, ledger, now.held)
                 if now.sweeps:
                     # After an absence of the server, processes at work get the time to renew their leases first.

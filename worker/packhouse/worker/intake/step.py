@@ -27,6 +27,8 @@ class Intake(ThreadStep):
     """Reads the run queue in a thread of the worker's main process, as long as the worker runs."""
 
     title = "intake"
+    waits = True
+    """Whether to wait at the run queue, or only to look there now and then: with many workers few have to wait."""
     _redis: Redis | None = None
 
     def stop(self, parent: Any) -> None:
@@ -57,7 +59,7 @@ class Intake(ThreadStep):
                 if time.monotonic() - took_over >= _TAKE_OVER_EVERY:
                     took_over = time.monotonic()
                     self._take_over(reader, stop)
-                reader.read(1 if failed else block_ms)
+                self._read(reader, stop, block_ms, failed=failed)
                 if failed:
                     # What the server's failure left in hand, after what is new: if it fails again it holds up no other.
                     reader.resume()
@@ -84,6 +86,12 @@ class Intake(ThreadStep):
         except RedisError as error:
             log.info("Left the run queue without saying so: %s", error)
         redis.close()
+
+    def _read(self, reader: RunQueueReader, stop: threading.Event, block_ms: int, *, failed: bool) -> None:
+        waits = self.waits
+        found = reader.read(block_ms if waits and not failed else 1)
+        if not waits and not found:
+            stop.wait(block_ms / 1000)
 
     def _take_over(self, reader: RunQueueReader, stop: threading.Event) -> None:
         while reader.take_over() and not stop.is_set():

@@ -1,6 +1,6 @@
 """The ledger: the one truth about runs and packages, kept in Redis and changed only by its scripts."""
 
-from packhouse.worker.ledger.ledger import Ledger, PlannedJob, connect
+from packhouse.worker.ledger.ledger import READERS, Ledger, PlannedJob, connect
 from packhouse.worker.ledger.notebook import Collector, Notebook
 from packhouse.worker.ledger.records import (
     RANK_JOB,
@@ -23,6 +23,7 @@ from packhouse.worker.ledger.version import LedgerVersionError
 
 __all__ = [
     "RANK_JOB",
+    "READERS",
     "Answer",
     "Arrival",
     "Cancelled",

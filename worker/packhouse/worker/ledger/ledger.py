@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -50,6 +50,9 @@ _PATIENCE = 240
 """Tries of a call while the server is away: with pauses of up to two seconds, about five minutes."""
 
 _STANDING = Motion()
+
+READERS: Final = 16
+"""Workers that wait at the run queue at most. Each takes in hundreds of events a second."""
 
 _LEAVES_WITHIN = 600
 """Seconds after which a worker that said it leaves has surely gone."""
@@ -254,13 +257,13 @@ class Ledger:
     def round(self, identity: Identity, *, alive: float, sweep: float, queues: Iterable[str] = ()) -> Round:
         """Say that a worker lives and takes jobs of these queues, for so many seconds.
 
-        Once in ``sweep`` seconds one worker of all is to sweep.
+        Once in ``sweep`` seconds one worker of all is to sweep. So many as ``READERS`` are to wait at the run queue.
         """
-        sweeps, held = self.call(
+        sweeps, held, waits = self.call(
             "round", identity.worker, identity.name, int(alive * 1000), identity.place, int(sweep * 1000),
-            " ".join(queues),
+            " ".join(queues), READERS,
         )  # fmt: skip
-        return Round(bool(sweeps), tuple(Held(*each) for each in held))
+        return Round(bool(sweeps), tuple(Held(*each) for each in held), bool(waits))
 
     def sweep(self, queues: Sequence[str], *, expired: bool) -> Swept:
         """Bring back what is due: delayed jobs, jobs of expired leases if asked, and jobs whose wake-up was lost."""

@@ -167,6 +167,8 @@ class Round:
     """Whether it is this worker that sweeps now."""
     held: tuple[Held, ...]
     """The leases of its place."""
+    waits: bool
+    """Whether it is one of the workers that wait at the run queue."""
 
 
 @dataclass(frozen=True)
