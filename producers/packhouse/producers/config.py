@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from packhouse.schemas.errors import ErrorCode, PermanentError
+from packhouse.schemas.events import MAX_EVENT_BYTES
 from packhouse.schemas.keys import DEFAULT_NAMESPACE
 from packhouse.schemas.signing import SigningKey
 
 REDIS_URL: Final = "PACKHOUSE_REDIS_URL"
 NAMESPACE: Final = "PACKHOUSE_NAMESPACE"
 SIGNING_KEY: Final = "PACKHOUSE_SIGNING_KEY"
+EVENT_BYTES: Final = "PACKHOUSE_MAX_EVENT_BYTES"
 DATA_DIR: Final = ".packhouse"
 """Where ``packhouse up`` keeps its state, relative to the working directory."""
 ENV_FILE: Final = "env"
@@ -71,6 +73,21 @@ def find_signing_key(environ: Mapping[str, str] = os.environ) -> SigningKey | No
             f"{SIGNING_KEY} is wrong: {error}.",
             fix="Set it to id:secret, or leave it away where events are not signed.",
         ) from None
+
+
+def find_max_event_bytes(environ: Mapping[str, str] = os.environ) -> int:
+    """``PACKHOUSE_MAX_EVENT_BYTES``, for workers that have it too; else what workers read without it.
+
+    Raises ``PermanentError`` (``configuration_invalid``).
+    """
+    text = environ.get(EVENT_BYTES) or str(MAX_EVENT_BYTES)
+    if not (text.isascii() and text.isdecimal()):
+        raise PermanentError(
+            ErrorCode.CONFIGURATION_INVALID,
+            f"{EVENT_BYTES} is {text[:80]!r}, and no number of bytes.",
+            fix="Set it as it is set for the workers, or leave it away.",
+        )
+    return int(text)
 
 
 def read_env(path: Path) -> dict[str, str]:

@@ -30,6 +30,8 @@ from packhouse.schemas.packaging import PackagingConfigs
 
 RUN_FINISHED: Final = "packhouse.run.finished"
 RUN_FINISHED_SCHEMA: Final = "urn:packhouse:run-finished:1"
+MAX_EVENT_BYTES: Final = 16 * 2**20
+"""What workers read at most, unless they are set otherwise. A larger event has its data in a document of its own."""
 
 
 class Package(Document):

@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, 
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from packhouse.schemas.errors import ErrorCode, explain, invalid
-from packhouse.schemas.events import AzureMLWorkspace
+from packhouse.schemas.events import MAX_EVENT_BYTES, AzureMLWorkspace
 from packhouse.schemas.keys import DEFAULT_NAMESPACE
 from packhouse.schemas.paths import PathMap
 from packhouse.schemas.signing import SigningKey
@@ -40,7 +40,7 @@ class Settings(BaseSettings):
         default=(), description="How the engines' paths are found here: FROM=TO, several separated by semicolons."
     )
     max_event_bytes: int = Field(
-        default=16 * _MIB, ge=1024, description="Longest event that is read; a longer one is rejected."
+        default=MAX_EVENT_BYTES, ge=1024, description="Longest event that is read; a longer one is rejected."
     )
     max_dataref_bytes: int = Field(
         default=64 * _MIB, ge=1024, description="Longest document that an event may name as its data (`dataref`)."

@@ -98,7 +98,7 @@ def publish(  # noqa: PLR0913 - one parameter an option
 
     Packages that are files are put into OUTPUT_DIR. A worker need not run yet: the run waits for one.
     """
-    from packhouse.producers.config import find_signing_key, find_stack
+    from packhouse.producers.config import find_max_event_bytes, find_signing_key, find_stack
     from packhouse.producers.feed import StatusFeed
     from packhouse.producers.naming import new_event
     from packhouse.producers.olive.output import read_output_dir
@@ -120,7 +120,15 @@ def publish(  # noqa: PLR0913 - one parameter an option
     event = new_event(_placed(run, PathMap(rules), stage_to), source, run_id, again=again)
     with StatusFeed(stack.redis_url, stack.namespace) as feed:
         earlier = feed.final(event.run)
-        receipt = put_into_queue(event, stack.redis_url, namespace=stack.namespace, signing_key=find_signing_key())
+        receipt = put_into_queue(
+            event,
+            stack.redis_url,
+            namespace=stack.namespace,
+            signing_key=find_signing_key(),
+            max_event_bytes=find_max_event_bytes(),
+            data_folder=stage_to if isinstance(stage_to, Path) else None,
+            data_mapping=PathMap(rules),
+        )
         if not wait:
             _show_receipt(receipt, earlier, as_json=as_json)
             return exits.SUCCEEDED

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from packhouse.producers.config import Stack, find_signing_key, find_stack
+from packhouse.producers.config import Stack, find_max_event_bytes, find_signing_key, find_stack
 from packhouse.producers.feed import StatusFeed
 from packhouse.producers.naming import new_event
 from packhouse.producers.olive.live import from_footprints, from_workflow_output
@@ -63,7 +63,8 @@ def publish_output(  # noqa: PLR0913 - each has a default that suits most
     ``packaging_config`` is what is to be made of it, as Olive's configuration would say it, or a file that holds it.
     ``output`` is what ``olive.run`` returned; without it the files in ``output_dir`` are read, which may need an
     ``accelerator``, or an ``output_name`` where several runs share the folder. ``top`` keeps the best so many of each
-    accelerator. With ``stage_to`` the models are first copied to that folder, one that outlives Olive's cache.
+    accelerator. With ``stage_to`` the models are first copied to that folder, one that outlives Olive's cache;
+    the data of an event that is too large for a message goes there too.
 
     Runtimes and Olive's version are those of this environment. The server is that of ``redis_url``, else of
     ``PACKHOUSE_REDIS_URL``, else of ``packhouse up`` in the working directory; ``PACKHOUSE_SIGNING_KEY`` signs. Without
@@ -88,7 +89,14 @@ def publish_output(  # noqa: PLR0913 - each has a default that suits most
     if stage_to is not None:
         run = stage(run, Path(stage_to))
     event = new_event(run, source, run_id)
-    receipt = publish(event, stack.redis_url, namespace=stack.namespace, signing_key=find_signing_key())
+    receipt = publish(
+        event,
+        stack.redis_url,
+        namespace=stack.namespace,
+        signing_key=find_signing_key(),
+        max_event_bytes=find_max_event_bytes(),
+        data_folder=stage_to,
+    )
     return PublishedRun(receipt, event, stack)
 
 
