@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from packhouse.worker.storage.deflating import worth_deflating
 from packhouse.worker.storage.digest import FileDigest
 from packhouse.worker.storage.local import OpenFile
 from packhouse.worker.storage.sink import FileSink
@@ -62,3 +63,15 @@ def test_every_byte_is_read_once_and_written_once_in_large_pieces(
     assert len(counted.read) == chunks
     assert len(counted.written) == chunks + 3  # the header, the directory, its end
     assert len(counted.buffers) <= 4
+
+
+@pytest.mark.parametrize(("size", "most"), [(CHUNK, CHUNK // 16), (SIZE, SIZE // 16), (100 * CHUNK, CHUNK // 2)])
+def test_whether_to_deflate_is_told_from_a_small_part_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, most: int
+) -> None:
+    with (tmp_path / "m").open("wb") as file:
+        file.truncate(size)
+    counted = Counted(monkeypatch)
+    with OpenFile.of(os.open(tmp_path / "m", os.O_RDONLY), "", "m") as source:
+        assert worth_deflating(source)
+    assert 0 < sum(counted.read) <= most

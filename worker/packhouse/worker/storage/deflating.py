@@ -19,7 +19,9 @@ _FIRST: Final = 16
 """Bytes that ISA-L's loop for bulk leaves to the one for rests, when they come alone."""
 
 _SAMPLES: Final = 8
-_SAMPLE: Final = 64 * 1024
+_SMALLEST: Final = 8 * 1024
+_LARGEST: Final = 64 * 1024
+"""Bytes of a sample: all together a sixteenth of a file, within these bounds."""
 _GAIN: Final = 0.15
 
 
@@ -28,11 +30,12 @@ def worth_deflating(source: Readable) -> bool:
 
     Raises what ``Readable.readinto`` raises.
     """
-    if source.size <= _SAMPLES * _SAMPLE:
+    if source.size <= _SAMPLES * _SMALLEST:
         sample = _read(source, source.size, 0)
     else:
-        step = (source.size - _SAMPLE) // (_SAMPLES - 1)
-        sample = b"".join(_read(source, _SAMPLE, index * step) for index in range(_SAMPLES))
+        count = min(max(source.size // (16 * _SAMPLES), _SMALLEST), _LARGEST)
+        step = (source.size - count) // (_SAMPLES - 1)
+        sample = b"".join(_read(source, count, index * step) for index in range(_SAMPLES))
     packer = Deflator()
     return _gains(packer.compress(sample) + packer.flush(), sample)
 
