@@ -10,23 +10,27 @@ import psutil
 from redis import Redis
 from support.farm import Farm
 
+from packhouse.producers import publish
 from packhouse.schemas import RunFinished
 
 
 def finish(farm: Farm, events: Sequence[RunFinished]) -> None:
-    """Publish runs and wait for all their final statuses."""
+    """Publish runs and wait for all their final statuses; a failed package is an error."""
     status = farm.keys.status
     before = cast("list[tuple[str, Any]]", farm.redis.xrevrange(status, count=1) or [("0-0", {})])
     last = str(before[0][0])
     for event in events:
-        farm.publish(event)
+        publish(event, farm.redis, namespace=farm.settings.namespace, durable_timeout=0)
     ended = 0
     while ended < len(events):
         answer = cast("list[Any]", farm.redis.xread({status: last}, block=60_000))
         if not answer:
             raise RuntimeError(f"{ended} of {len(events)} runs ended\n{farm.logs()[-4000:]}")
         entries = cast("list[tuple[str, dict[str, str]]]", answer[0][1])
-        ended += sum('"packhouse.packaging.completed"' in fields["event"] for _, fields in entries)
+        finals = [fields["event"] for _, fields in entries if '"packhouse.packaging.completed"' in fields["event"]]
+        if failed := [final for final in finals if '"state":"failed"' in final]:
+            raise RuntimeError(failed[0])
+        ended += len(finals)
         last = entries[-1][0]
 
 

@@ -91,7 +91,7 @@ def test_an_event_in_hand_when_the_server_went_away_is_done_with_as_soon_as_it_i
         reader = intake.RunQueueReader(raw, context)
         reader.join()
         redis.xadd(context.ledger.keys.run_queue, {"event": make_run().to_wire()})
-        monkeypatch.setattr(context.ledger, "open", away)
+        monkeypatch.setattr(context.ledger, "open_all", away)
         with pytest.raises(ConnectionError):
             reader.read(1)
         monkeypatch.undo()

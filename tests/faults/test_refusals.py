@@ -71,20 +71,24 @@ def test_workers_outlive_a_server_that_refuses_and_go_on_when_it_does_not(
 ) -> None:
     farm = farm_on(own_server.url)
     farm.start(2)
-    events = [make_run("first")]
+    events = [make_run("first"), make_run("in-hand")]
     farm.publish(events[0])
     farm.wait_final(events[0])
+    farm.hold("intake.read")
+    farm.publish(events[1])
+    farm.wait_reached("intake.read")
     refuse(farm.redis)
+    farm.let_go("intake.read")
     told = "maxmemory" if refuse is _full else "read only"
-    for worker in farm.workers:
-        wait_for(lambda worker=worker: told in worker.log.read_text(), what="the refusal to be noticed")
+    wait_for(lambda: told in farm.logs(), what="the refusal to be noticed")
     time.sleep(2 * farm.settings.lease_seconds)  # that is how long it refuses
     with pytest.raises(RedisError):
         farm.publish(make_run("never"))
     _mend(farm.redis)
     events.append(make_run("second"))
-    farm.publish(events[1])
-    assert farm.wait_final(events[1]).data.packages[0].attempts == 1
+    farm.publish(events[2])
+    for event in events[1:]:
+        assert farm.wait_final(event).data.packages[0].attempts == 1
     assert [worker.stop() for worker in farm.workers] == [0, 0]
     assert not Books(farm.redis, farm.keys).check(events)
 

@@ -130,7 +130,7 @@ def test_ten_thousand_waiting_jobs_cause_no_wake_up_to_be_sent_again(farm: Farm,
         arrival = Arrival(run, str(number), f"sha256:{number:064d}", "{}")
         opened = farm.ledger.open(arrival, queue="ranking", title=f"run r{number}")
         assert opened.wake is not None
-        app.wake(opened.wake)
+        app.wake([opened.wake])
     queue = f"{farm.keys.prefix}celery:ranking"
     assert farm.redis.llen(queue) == 10_000
     farm.wait_sweeps(6)

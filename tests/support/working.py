@@ -24,7 +24,7 @@ def context_here(settings: Settings, wakes: list[Wake]) -> Context:
         azure=azure,
         identity=Identity.of_worker("here@test"),
         runtimes=RuntimeStore(settings),
-        wake=wakes.append,
+        wake=wakes.extend,
     )
 
 

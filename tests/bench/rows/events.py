@@ -17,7 +17,7 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bench.farming import finish
 from bench.measure import Measured, Usage, used
@@ -36,8 +36,8 @@ POOL: Final = 2
 QUEUE: Final = "noop"
 MESSAGES: Final = 2
 """Celery messages that a run of one package takes: its ranking and its package."""
-CALLS: Final = 8
-"""Calls of the server beside Celery's: open; lease, plan; lease, freeze, commit, settle; one for progress."""
+CALLS: Final = 6
+"""Calls of the ledger by its tasks: lease and plan; lease, freeze, commit and settle."""
 
 
 @dataclass
@@ -69,29 +69,68 @@ class Both:
         return used(work)
 
 
+@dataclass
+class Sides:
+    """How a worker of either side is started, on one server."""
+
+    bench: Bench
+    server: Server
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(redis_url=self.server.url, namespace="bench", roots=(str(self.bench.folder),))
+
+    @property
+    def celery(self) -> dict[str, Any]:
+        """What Celery is told for a bare worker: the same as ours, but for the queues."""
+        return configuration(self.settings) | {"task_queues": None, "task_default_queue": QUEUE}
+
+    def farm(self) -> Farm:
+        extra = {
+            "PACKHOUSE_CACHE_DIR": str(self.bench.folder / "cache"),
+            "PACKHOUSE_LOG_FORMAT": self.settings.log_format,
+            "PACKHOUSE_FAULT_DIR": "",
+            "PYTHONPATH": str(CHILDREN),
+        }
+        return Farm(self.settings, self.bench.folder, extra=extra, app="stubbed")
+
+    def sender(self) -> Celery:
+        sender = Celery(broker=self.server.url)
+        sender.conf.update(self.celery)
+        return sender
+
+    def bare(self) -> subprocess.Popen[bytes]:
+        """A bare worker, not waited for."""
+        command = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "noop",
+            "worker",
+            "-P",
+            "prefork",
+            "-c",
+            str(POOL),
+            "-Q",
+            QUEUE,
+        ]
+        command += ["-l", "INFO", "--without-mingle", "--without-gossip"]
+        environment = os.environ | {"BENCH_REDIS_URL": self.server.url, "BENCH_CELERY": json.dumps(self.celery)}
+        with (self.bench.folder / "noop.log").open("ab") as log:
+            return subprocess.Popen(command, cwd=CHILDREN, stdout=log, stderr=log, env=environment)
+
+
 @contextlib.contextmanager
 def both(bench: Bench) -> Generator[Both]:
+    """Both workers, at work already."""
     server = Server(bench.folder)
     server.start()
-    settings = Settings(redis_url=server.url, namespace="bench", roots=(str(bench.folder),))
-    plain = configuration(settings) | {"task_queues": None, "task_default_queue": QUEUE}
-    sender = Celery(broker=server.url)
-    sender.conf.update(plain)
-    extra = {
-        "PACKHOUSE_CACHE_DIR": str(bench.folder / "cache"),
-        "PACKHOUSE_LOG_FORMAT": settings.log_format,
-        "PACKHOUSE_FAULT_DIR": "",
-        "PYTHONPATH": str(CHILDREN),
-    }
-    farm = Farm(settings, bench.folder, extra=extra, app="stubbed")
-    command = [sys.executable, "-m", "celery", "-A", "noop", "worker", "-P", "prefork", "-c", str(POOL), "-Q", QUEUE]
-    with (bench.folder / "noop.log").open("wb") as log:
-        command += ["-l", "INFO", "--without-mingle", "--without-gossip"]
-        environment = os.environ | {"BENCH_REDIS_URL": server.url, "BENCH_CELERY": json.dumps(plain)}
-        bare = subprocess.Popen(command, cwd=CHILDREN, stdout=log, stderr=log, env=environment)
+    sides = Sides(bench, server)
+    farm, bare = sides.farm(), sides.bare()
     try:
         farm.start(concurrency=POOL)
-        one = Both(farm, RunMaker(bench.folder, SAMPLES), sender)
+        one = Both(farm, RunMaker(bench.folder, SAMPLES), sides.sender())
         one.tasks(10)
         one.runs(10)
         yield one

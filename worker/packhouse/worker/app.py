@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from celery import Celery, signals
-from kombu import Exchange, Queue
-from kombu.exceptions import OperationalError
+from kombu import Exchange, Producer, Queue
+from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from packhouse.schemas.errors import PackhouseError
@@ -49,21 +50,26 @@ class PackhouseApp(Celery):
         self.steps["worker"].add(Health)
         self.steps["consumer"].add(Loop)
 
-    def wake(self, wake: Wake) -> None:
-        """Send a wake-up call."""
-        arguments = [wake.run] if wake.job == RANK_JOB else [wake.run, wake.job]
+    def wake(self, wakes: Iterable[Wake]) -> None:
+        """Send wake-up calls, and what Flower is told of them, in one round trip."""
         try:
-            self.send_task(
-                RUN_FINISHED_TASK if wake.job == RANK_JOB else PACKAGE_TASK,
-                args=arguments,
-                argsrepr=visible(wake.title),
-                kwargsrepr="",
-                queue=wake.queue,
-                task_id=f"{wake.run}.{wake.job}.{wake.number}",
-                ignore_result=True,
-            )
-        except OperationalError as error:
-            log.warning("A wake-up could not be sent and will be, by recovery: %s", error)
+            with self.producer_or_acquire() as producer, producer.batch():
+                for wake in wakes:
+                    self._send(wake, producer)
+        except KombuError as error:
+            log.warning("Wake-ups could not be sent and will be, by recovery: %s", error)
+
+    def _send(self, wake: Wake, producer: Producer) -> None:
+        self.send_task(
+            RUN_FINISHED_TASK if wake.job == RANK_JOB else PACKAGE_TASK,
+            args=[wake.run] if wake.job == RANK_JOB else [wake.run, wake.job],
+            argsrepr=visible(wake.title),
+            kwargsrepr="",
+            queue=wake.queue,
+            task_id=f"{wake.run}.{wake.job}.{wake.number}",
+            ignore_result=True,
+            producer=producer,
+        )
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
@@ -71,6 +77,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis_url,
         "broker_transport_options": {
+            # What a worker has taken and not acknowledged is not written down on the server: recovery brings it back.
+            "ack_emulation": False,
             "global_keyprefix": f"{Keys(settings.namespace).prefix}celery:",
             # Wake-ups have no priorities: one list for a queue, whose length recovery's scripts read.
             "priority_steps": [0],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from packhouse.worker.azure.access import Azure
@@ -24,7 +24,7 @@ class Context:
     azure: Azure
     identity: Identity
     runtimes: RuntimeStore
-    wake: Callable[[Wake], None]
-    """Send a wake-up call. Losing one does no harm: recovery sends it again."""
+    wake: Callable[[Sequence[Wake]], None]
+    """Send wake-up calls. Losing one does no harm: recovery sends it again."""
     digests: KnownDigests = field(default_factory=KnownDigests)
     """What this machine knows of files; nothing where none is given."""

@@ -7,6 +7,7 @@ import os
 import socket
 import uuid
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -34,12 +35,17 @@ class Identity:
 
     def here(self) -> Identity:
         """The identity of this process of the worker."""
-        return replace(self, process=f"{self.main} {process_mark(os.getpid())}")
+        return replace(self, process=f"{self.main} {_mark_of_this(os.getpid())}")
 
 
 def process_mark(pid: int) -> str:
     """A process id with its start time, so that a later process of the same id is not mistaken for it."""
     return f"{pid}@{_start_time(pid)}"
+
+
+@cache
+def _mark_of_this(pid: int) -> str:
+    return process_mark(pid)
 
 
 def is_alive(mark: str) -> bool:

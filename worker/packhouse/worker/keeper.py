@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+from functools import cache
 from types import TracebackType
 from typing import Final, Self
 
@@ -26,12 +27,64 @@ log = logging.getLogger(__name__)
 
 _TICK: Final = 0.25
 """Seconds between two looks of the keeping thread; the most often that progress is told."""
+_IDLE: Final = 1.0
+"""Seconds without a lease after which the keeping thread sleeps."""
 _STUCK: Final = 70
 """Exit status of a process that lost its lease and still hangs."""
 
 
+class _Watch(threading.Thread):
+    """The thread of a process that looks after the leases it holds.
+
+    One for all jobs: to start a thread for each took a sixth of what a short job takes. Between jobs it looks about for
+    a second and then sleeps until it is called.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="lease-keeper", daemon=True)
+        self._lock = threading.Lock()
+        self._called = threading.Event()
+        self._kept: dict[LeaseKeeper, contextvars.Context] = {}
+        self.start()
+
+    def add(self, keeper: LeaseKeeper) -> None:
+        """Look after a lease from now on. What is logged there is about the same job as here."""
+        with self._lock:
+            self._kept[keeper] = contextvars.copy_context()
+        self._called.set()
+
+    def remove(self, keeper: LeaseKeeper) -> None:
+        """Leave it alone. A look that is under way is waited for."""
+        with self._lock:
+            self._kept.pop(keeper, None)
+
+    def run(self) -> None:
+        """Look at each lease every so often."""
+        idle = 0.0
+        while True:
+            with self._lock:
+                for keeper, context in self._kept.items():
+                    try:
+                        context.run(keeper.look)
+                    except Exception:
+                        log.exception("Unforeseen error while keeping a lease")
+                tick = min((keeper.tick for keeper in self._kept), default=_TICK)
+                idle = 0.0 if self._kept else idle + tick
+                if idle >= _IDLE:
+                    self._called.clear()
+            if idle >= _IDLE:
+                self._called.wait()
+                idle = 0.0
+            time.sleep(tick)
+
+
+@cache
+def _watch_of(_pid: int) -> _Watch:
+    return _Watch()
+
+
 class LeaseKeeper:
-    """Renews a lease from a thread of its own, as long as the work reports progress in time.
+    """Renews a lease from another thread, as long as the work reports progress in time.
 
     A stage that shows none for ``stage_seconds`` is taken to hang: the lease is let go, and a process that cannot be
     brought to stop ends itself, so that its place in the pool is not lost. Implements ``packagers.base.Progress``.
@@ -52,7 +105,6 @@ class LeaseKeeper:
         self._run = run
         self._package = package
         self._lost = threading.Event()
-        self._done = threading.Event()
         self._moved = time.monotonic()
         self._stage = "starting"
         self._bytes_done = 0
@@ -60,23 +112,22 @@ class LeaseKeeper:
         self._told = ("", 0)
         self._events = 0
         self._stages = recorder().stages(package.type if package else RANK_JOB, span or Span())
-        self._thread = threading.Thread(
-            # What is logged there is about the same job.
-            target=contextvars.copy_context().run,
-            args=[self._keep],
-            name="lease-keeper",
-            daemon=True,
-        )
+        self._every = settings.lease_seconds / 5
+        self._renewed = self._began = self._moved
+        self.tick = min(_TICK, self._every)
+        """Seconds between two looks."""
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        _watch_of(os.getpid()).add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._done.set()
-        self._thread.join()
+        _watch_of(os.getpid()).remove(self)
+        # Nobody has seen the progress of what is over within a tick, and its end says all.
+        if self._events:
+            self._try_to_tell(self._ledger.impatient.redis)
         self._stages.end()
 
     def stage(self, name: str, total: int = 0) -> None:
@@ -111,31 +162,29 @@ class LeaseKeeper:
         silent = time.monotonic() - self._moved
         return Motion(self._stage, self._bytes_done, self._bytes_total, max(0.0, silent))
 
-    def _keep(self) -> None:
-        ledger = self._ledger.impatient
-        renewed = time.monotonic()
-        every = self._settings.lease_seconds / 5
-        while not self._done.wait(min(_TICK, every)):
-            now = time.monotonic()
-            silent = now - self._moved
-            if self._lost.is_set():
-                if silent > self._settings.stage_seconds * 2:
-                    log.critical("The lease is lost and the work hangs in stage %s: ending this process", self._stage)
-                    os._exit(_STUCK)
-                continue
-            # Apart from the lease: a server that takes no more events for want of memory still renews.
-            self._try_to_tell(ledger.redis)
-            try:
-                if silent > self._settings.stage_seconds:
-                    log.error("No progress in stage %s for %.0f s: letting the lease go", self._stage, silent)
-                    self._lost.set()
-                elif now - renewed >= every:
-                    if not ledger.renew(self._lease, self._motion()):
-                        self._lost.set()
-                    renewed = now
-            except RedisError as error:
-                log.warning("Cannot reach Redis to renew a lease: %s", error)
+    def look(self) -> None:
+        """Renew the lease where it is time to, and tell of progress. For the thread that looks after it."""
+        now = time.monotonic()
+        if now - self._began < self.tick:
+            return
+        ledger, silent = self._ledger.impatient, now - self._moved
+        if self._lost.is_set():
+            if silent > self._settings.stage_seconds * 2:
+                log.critical("The lease is lost and the work hangs in stage %s: ending this process", self._stage)
+                os._exit(_STUCK)
+            return
+        # Apart from the lease: a server that takes no more events for want of memory still renews.
         self._try_to_tell(ledger.redis)
+        try:
+            if silent > self._settings.stage_seconds:
+                log.error("No progress in stage %s for %.0f s: letting the lease go", self._stage, silent)
+                self._lost.set()
+            elif now - self._renewed >= self._every:
+                if not ledger.renew(self._lease, self._motion()):
+                    self._lost.set()
+                self._renewed = now
+        except RedisError as error:
+            log.warning("Cannot reach Redis to renew a lease: %s", error)
 
     def _try_to_tell(self, redis: Redis) -> None:
         """Progress that cannot be told is not missed."""

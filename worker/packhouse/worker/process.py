@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final, NoReturn
 
@@ -69,11 +70,12 @@ def _context_of(_pid: int) -> Context:
     )
 
 
-def send(wake: Wake) -> None:
-    """Put a wake-up call into its Celery queue. A failure is told, not raised: recovery wakes the job again."""
+def send(wakes: Sequence[Wake]) -> None:
+    """Put wake-up calls into their Celery queues. A failure is told, not raised: recovery wakes the jobs again."""
     from packhouse.worker.app import app
 
-    app.wake(wake)
+    if wakes:
+        app.wake(wakes)
 
 
 def die_with_parent(**_: Any) -> None:

@@ -43,10 +43,11 @@ def recover_here(context: Context, ledger: Ledger, leases: Iterable[Held]) -> in
         if is_alive(mark):
             continue
         kind = "crash" if is_alive(main) else "loss"
-        for wake in ledger.lose(held, kind):
+        wakes = ledger.lose(held, kind)
+        for _ in wakes:
             log.warning("The process of job %s:%s is gone (%s): it waits again", held.run, held.job, kind)
-            context.wake(wake)
-            count += 1
+        context.wake(wakes)
+        count += len(wakes)
     return count
 
 
@@ -62,9 +63,9 @@ def hand_back(context: Context) -> int:
         if is_alive(mark) and mark != identity.main:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(mark.partition("@")[0]), signal.SIGKILL)
-        for wake in ledger.lose(held, "handback"):
-            context.wake(wake)
-            count += 1
+        wakes = ledger.lose(held, "handback")
+        context.wake(wakes)
+        count += len(wakes)
     ledger.sign_off(identity)
     return count
 
@@ -159,8 +160,7 @@ class Recovery(ThreadStep):
         swept = ledger.sweep(QUEUES, expired=expired)
         for queue, count in Counter(wake.queue for wake in swept.lost).items():
             log.warning("%d wake-ups of queue %s were lost: sending them again", count, queue)
-        for wake in (*swept.due, *swept.lost):
-            context.wake(wake)
+        context.wake([*swept.due, *swept.lost])
 
     @staticmethod
     def _tidy(ledger: Ledger) -> None:

@@ -126,8 +126,7 @@ def _planned(context: Context, lease: Lease, event: RunFinished, span: Span) -> 
         state=state,
         jobs=jobs,
     )
-    for wake in wakes:
-        context.wake(wake)
+    context.wake(wakes)
     return f"candidates: {len(order)}, packages: {len(jobs)}"
 
 

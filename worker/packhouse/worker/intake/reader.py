@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -19,11 +21,11 @@ from packhouse.worker.context import Context
 from packhouse.worker.faultpoints import reach
 from packhouse.worker.intake.envelope import Head, digest_of_bytes, read_envelope, read_head
 from packhouse.worker.intake.signatures import SignatureError, Signatures
-from packhouse.worker.ledger import Answer, Arrival, DeadLetter
+from packhouse.worker.ledger import Answer, Arrival, DeadLetter, Opened, Opening
 from packhouse.worker.logs import about
 from packhouse.worker.metrics.recorder import recorder
 from packhouse.worker.packagers.registry import RANKING_QUEUE
-from packhouse.worker.tracing import tracer
+from packhouse.worker.tracing import Span, tracer
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,14 @@ _ABANDONED_MS: Final = 10_000
 """An entry that a reader took and left for so long is taken over by another."""
 
 _Entry = tuple[bytes, Mapping[bytes, bytes] | None]
+
+
+class _Arrived(NamedTuple):
+    """An entry of the run queue whose envelope is sound."""
+
+    entry: str
+    raw: bytes
+    arrival: Arrival
 
 
 class RunQueueReader:
@@ -87,57 +97,88 @@ class RunQueueReader:
                 self._redis.xgroup_delconsumer(self._stream, GROUP, self._consumer)
 
     def _take_in(self, entries: Iterable[_Entry]) -> None:
+        """All that are sound are opened in one round trip, and woken in another."""
+        arrived: list[_Arrived] = []
         for entry, fields in entries:
             reach("intake.read")
-            try:
-                self._take_one(entry.decode(), fields or {})
-            except RedisError:
-                raise
-            except Exception:
-                # It stays pending and is tried again with what is taken over. Those behind it need not wait for that.
-                log.exception("Unforeseen error with entry %s of the run queue", entry.decode())
+            with self._left_for_later(entry):
+                found = self._read_one(entry.decode(), fields or {})
+                if found is not None:
+                    arrived.append(found)
+        if arrived:
+            self._open(arrived)
 
-    def _take_one(self, entry: str, fields: Mapping[bytes, bytes]) -> None:
+    @contextlib.contextmanager
+    def _left_for_later(self, entry: bytes | str) -> Generator[None, None, None]:
+        """A defect leaves the entry pending: it is tried again with what is taken over. Others need not wait for it."""
+        try:
+            yield
+        except RedisError:
+            raise
+        except Exception:
+            name = entry.decode() if isinstance(entry, bytes) else entry
+            log.exception("Unforeseen error with entry %s of the run queue", name)
+
+    def _read_one(self, entry: str, fields: Mapping[bytes, bytes]) -> _Arrived | None:
         raw = fields.get(FIELD.encode())
         if raw is None:
             self._bury(entry, b"", Head(), _no_event())
-            return
+            return None
         try:
             self._signatures.check(entry, raw, fields.get(SIGNATURE_FIELD.encode()))
             with uncollected():
-                arrival = read_envelope(raw, self._context.settings.max_event_bytes)
-            self._open(entry, arrival)
+                return _Arrived(entry, raw, read_envelope(raw, self._context.settings.max_event_bytes))
         except SignatureError as error:
             self._bury(entry, raw, Head(), error)
         except PackhouseError as error:
             self._bury(entry, raw, read_head(raw), error)
+        return None
 
-    def _open(self, entry: str, arrival: Arrival) -> None:
-        run = arrival.run
-        names = {"run": run.id, "source": run.source}
-        span_of = self._tracer.span("intake", arrival.traceparent, **names)
-        with span_of as span, about(**names, trace_id=span.trace_id):
-            self._take(entry, replace(arrival, traceparent=span.traceparent or arrival.traceparent))
+    def _open(self, arrived: Sequence[_Arrived]) -> None:
+        with contextlib.ExitStack() as spans:
+            traced = [(each, spans.enter_context(self._span(each.arrival))) for each in arrived]
+            openings = [
+                Opening(
+                    replace(each.arrival, traceparent=span.traceparent or each.arrival.traceparent),
+                    f"run {each.arrival.run.id[:80]} of {each.arrival.run.source[:80]}",
+                    each.entry,
+                )
+                for each, span in traced
+            ]
+            outcomes = self._context.ledger.open_all(openings, queue=RANKING_QUEUE, group=GROUP)
+            reach("intake.opened")
+            self._context.wake([one.wake for one in outcomes if isinstance(one, Opened) and one.wake])
+            reach("intake.woken")
+            refused: list[Exception] = []
+            for (each, span), outcome in zip(traced, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    refused.append(outcome)
+                    continue
+                run = each.arrival.run
+                with self._left_for_later(each.entry), about(run=run.id, source=run.source, trace_id=span.trace_id):
+                    self._tell(each, outcome, span)
+            if refused:
+                raise refused[0]
 
-    def _take(self, entry: str, arrival: Arrival) -> None:
-        run = arrival.run
-        title = f"run {run.id[:80]} of {run.source[:80]}"
-        opened = self._context.ledger.open(arrival, queue=RANKING_QUEUE, title=title, group=GROUP, entry=entry)
-        reach("intake.opened")
+    def _span(self, arrival: Arrival) -> AbstractContextManager[Span]:
+        return self._tracer.span("intake", arrival.traceparent, run=arrival.run.id, source=arrival.run.source)
+
+    def _tell(self, arrived: _Arrived, opened: Opened, span: Span) -> None:
+        run = arrived.arrival.run
         recorder().event(opened.outcome)
         if opened.outcome == "reused":
-            raise PermanentError(
+            span.failed(ErrorCode.RUN_ID_REUSED)
+            error = PermanentError(
                 ErrorCode.RUN_ID_REUSED,
                 f"Another run of {run.source} already has the id {run.id!r}, with other content ({opened.digest}).",
                 fix="Give every run an id of its own; `packhouse publish --again` makes a new one.",
                 field="subject",
             )
-        if opened.wake:
-            self._context.wake(opened.wake)
+            self._bury(arrived.entry, arrived.raw, read_head(arrived.raw), error)
+        elif opened.wake:
             log.info("Run %s is in the ledger", run)
         else:
             log.info("Run %s came again with the same content: nothing to do", run)
-        reach("intake.woken")
 
     def _bury(self, entry: str, raw: bytes, head: Head, error: PackhouseError) -> None:
         log.warning("Entry %s of the run queue is rejected: %s", entry, error.message)

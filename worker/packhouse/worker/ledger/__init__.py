@@ -1,6 +1,6 @@
 """The ledger: the one truth about runs and packages, kept in Redis and changed only by its scripts."""
 
-from packhouse.worker.ledger.ledger import READERS, Ledger, PlannedJob, connect
+from packhouse.worker.ledger.ledger import READERS, Ledger, Opening, PlannedJob, connect
 from packhouse.worker.ledger.notebook import Collector, Notebook
 from packhouse.worker.ledger.records import (
     RANK_JOB,
@@ -38,6 +38,7 @@ __all__ = [
     "Motion",
     "Notebook",
     "Opened",
+    "Opening",
     "PlannedJob",
     "Reopened",
     "Round",

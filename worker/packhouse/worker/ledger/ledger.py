@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Literal, NamedTuple, Protocol, cast
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,  # noqa: A004 (redis-py's own name)
+    NoScriptError,
     ReadOnlyError,
     ResponseError,
     TimeoutError,  # noqa: A004 (redis-py's own name)
@@ -59,6 +60,8 @@ _LEAVES_WITHIN = 600
 
 
 class _Script(Protocol):
+    sha: str
+
     def __call__(self, keys: list[str], args: list[Any]) -> Any: ...
 
 
@@ -71,6 +74,15 @@ class PlannedJob:
     package: str
     """JSON object with the package's type and name."""
     title: str
+
+
+class Opening(NamedTuple):
+    """A run that is to enter the ledger."""
+
+    arrival: Arrival
+    title: str
+    entry: str = ""
+    """Id of its entry in the run queue."""
 
 
 def connect(url: str, *, patient: bool = True, decode: bool = True, timeout: float = 30.0) -> Redis:
@@ -127,6 +139,26 @@ class Ledger:
         except ResponseError as error:
             raise LedgerVersionError.of(error) or error from None
 
+    def _call_all(self, name: str, calls: Sequence[Sequence[object]]) -> list[Any]:
+        """Run a script several times in one round trip; what a call ended with stands in the place of its answer."""
+        if len(calls) > 1:
+            script = self._scripts[name].sha
+            pipeline = self.redis.pipeline(transaction=False)
+            for arguments in calls:
+                pipeline.evalsha(script, 1, self.keys.prefix, *cast("Sequence[str]", arguments), self._settings)
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
+        else:
+            answers = [NoScriptError()] * len(calls)
+        for index, answer in enumerate(answers):
+            if isinstance(answer, NoScriptError):
+                try:
+                    answers[index] = self.call(name, *calls[index])
+                except (ResponseError, LedgerVersionError) as error:
+                    answers[index] = error
+            elif isinstance(answer, ResponseError):
+                answers[index] = LedgerVersionError.of(answer) or answer
+        return answers
+
     def check_version(self) -> None:
         """See that the ledger is of a version that this release knows. Raises ``LedgerVersionError``."""
         self.call("version")
@@ -138,13 +170,21 @@ class Ledger:
 
         The entry of a run id that is ``reused`` stays.
         """
-        key, names = run_key(arrival.run), _names(arrival.run, arrival.traceparent)
-        outcome, *rest = self.call(
-            "open", key, names, arrival.digest, arrival.event_id, arrival.text, queue, title, group, entry
-        )
-        if outcome == "opened":
-            return Opened("opened", wake=Wake.of(rest[0]))
-        return Opened(outcome, digest=rest[0] if rest else None)
+        (opened,) = self.open_all([Opening(arrival, title, entry)], queue=queue, group=group)
+        if isinstance(opened, Exception):
+            raise opened
+        return opened
+
+    def open_all(self, openings: Sequence[Opening], *, queue: str, group: str) -> list[Opened | Exception]:
+        """The same for several runs in one round trip, in their order; what the server refused is an error."""
+        calls = [
+            (
+                run_key(arrival.run), _names(arrival.run, arrival.traceparent), arrival.digest, arrival.event_id,
+                arrival.text, queue, title, group, entry,
+            )
+            for arrival, title, entry in openings
+        ]  # fmt: skip
+        return [reply if isinstance(reply, Exception) else _opened(*reply) for reply in self._call_all("open", calls)]
 
     def lease(self, run: str, job: str, token: str, identity: Identity) -> Lease | None:
         """Take a job, or None where it is settled, taken or not due."""
@@ -314,6 +354,12 @@ def _names(run: RunRef, traceparent: str | None = None) -> str:
     """What all events of a run have in common."""
     names = {"source": run.source, "subject": run.id} | ({"traceparent": traceparent} if traceparent else {})
     return canonical_json(names).decode("utf-8", "replace")[1:-1]
+
+
+def _opened(outcome: Literal["opened", "duplicate", "reused"], *rest: Any) -> Opened:
+    if outcome == "opened":
+        return Opened("opened", wake=Wake.of(rest[0]))
+    return Opened(outcome, digest=rest[0] if rest else None)
 
 
 def _subject(names: str) -> str:
