@@ -21,7 +21,7 @@ from packhouse.schemas import RunFinished
 from packhouse.schemas.status import PackageResult
 
 SAMPLES = Path(__file__).parents[1] / "data"
-ENDS_WITHIN = 900.0
+ENDS_WITHIN = 300.0
 PLAIN: Mapping[str, object] = {"include_sample_code": False, "include_runtime_packages": False}
 """Options of a package of nothing but the candidates."""
 
