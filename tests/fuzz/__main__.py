@@ -48,6 +48,7 @@ HEAD = (
 def told(book: Books) -> Books:
     say(
         f"| {book.target} | {book.executions} | {book.lines} | {book.kept} | {book.slowest:.2f} s "
+        f"for {book.slowest_bytes / 1000:.1f} kB "
         f"| {len(book.crashes)} |"
     )
     return book

@@ -17,10 +17,15 @@ from fuzz.mutation import Mutate
 
 LONGEST: Final = 20.0
 """Seconds that a reader may take for an input; a thousandth of it is usual."""
+_SECONDS: Final = 2.0
+_SECONDS_OF_A_MIB: Final = 20.0
+"""Of a processor, that a reader may take for an input: for a small one, and for each MiB more. More grows faster than
+what is read, most likely, and counts as a crash."""
 _ROOM: Final = 300
 """Inputs that are kept to be changed further, beside the first ones."""
 _WATCHED: Final = 4
 """Of so many inputs one is watched."""
+_SLOW: Final = "slow"
 _TRIES: Final = 400
 """Of making a crash smaller."""
 
@@ -59,7 +64,9 @@ class Books:
     """Of the product that were reached."""
     kept: int = 0
     slowest: float = 0.0
-    """Seconds."""
+    """Seconds of a processor that one input took at most; of the unwatched ones, for watching takes longer."""
+    slowest_bytes: int = 0
+    """Of that input."""
     crashes: dict[str, Crash] = field(default_factory=dict[str, Crash])
 
 
@@ -82,12 +89,17 @@ def fuzz(target: Target, seed: int, *, seconds: float | None = None, executions:
             break
         if seconds is not None and time.monotonic() - began > seconds:
             break
-        started = time.monotonic()
         # Watching takes several times what reading does.
-        with nullcontext() if random.randrange(_WATCHED) else seen:
+        watched = not random.randrange(_WATCHED)
+        started = time.process_time()
+        with seen if watched else nullcontext():
             crash = run(target, data)
+        took = time.process_time() - started
         books.executions += 1
-        books.slowest = max(books.slowest, time.monotonic() - started)
+        if not watched and took > books.slowest:
+            books.slowest, books.slowest_bytes = took, len(data)
+        if not watched and crash is None and took > allowed_seconds(len(data)):
+            books.crashes.setdefault(_SLOW, Crash(target.name, data, _SLOW, f"{took:.1f} s for {len(data)} bytes"))
         if seen.more() and len(pool) < _ROOM + len(target.seeds):
             pool.append(data)
             books.kept += 1
@@ -105,6 +117,11 @@ def run(target: Target, data: bytes) -> Crash | None:
     except (Exception, Hangs) as error:  # noqa: BLE001 (what else it raises is what is looked for)
         return Crash(target.name, data, _kind(error), "".join(traceback.format_exception(error)))
     return None
+
+
+def allowed_seconds(size: int) -> float:
+    """Seconds of a processor that a reader may take for so many bytes."""
+    return _SECONDS + _SECONDS_OF_A_MIB * size / (1 << 20)
 
 
 def smaller(target: Target, crash: Crash) -> Crash:

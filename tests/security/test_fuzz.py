@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
-from fuzz.running import Target, fuzz, inputs, run
+from fuzz.running import Target, allowed_seconds, fuzz, inputs, run
 from fuzz.targets import CORPUS, targets
 
 EXECUTIONS = 60
@@ -45,6 +46,20 @@ def test_a_reader_that_breaks_is_found_out_and_by_how_little_it_breaks(known: di
     (crash,) = books.crashes.values()
     assert crash.kind == "KeyError in the target"
     assert crash.data == b""
+
+
+def test_a_reader_whose_time_grows_faster_than_its_input_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fuzz.running._SECONDS", 0.1)
+
+    def read(data: bytes) -> None:
+        until = time.process_time() + 0.2 * (len(data) > 1)
+        while time.process_time() < until:
+            pass
+
+    books = fuzz(Target("slow", read, (b"x", b"xx"), lambda _, data: data), 1, executions=4)
+    assert list(books.crashes) == ["slow"]
+    assert books.crashes["slow"].data == b"xx"
+    assert (books.slowest_bytes, books.slowest > allowed_seconds(2)) == (2, True)
 
 
 def test_the_same_seed_gives_the_same_inputs(known: dict[str, Target]) -> None:

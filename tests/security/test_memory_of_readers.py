@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from onnx import TensorProto, helper
+from support.protobuf import field
 
 MEMORY = 256 << 20
 """Address space of the process that reads; Python and pydantic alone take more than a third of it."""
@@ -32,13 +33,6 @@ def read(path: Path, reader: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
-
-
-def field(number: int, value: bytes) -> bytes:
-    length, size = b"", len(value)
-    while size > 0x7F:
-        length, size = length + bytes([size & 0x7F | 0x80]), size >> 7
-    return bytes([number << 3 | 2]) + length + bytes([size]) + value
 
 
 def external_names(path: Path) -> str:

@@ -19,7 +19,8 @@ _VARINT_BITS: Final = 70  # ten bytes of seven bits
 _LAST_BYTE: Final = 0x7F
 _WINDOW: Final = 64 * 1024
 _MOST_OF_A_HEADER: Final = 20  # two varints of ten bytes
-_MAX_FIELDS: Final = 50_000_000
+_MAX_FIELDS: Final = 10_000_000
+"""Some ten seconds of a processor. Models of a hundred thousand nodes have a third of that."""
 _MAX_TEXT: Final = 4096
 
 

@@ -89,7 +89,7 @@ def _metric(value: Any, direction: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     higher = value.get("higher_is_better")
-    if higher is None and direction in {1, -1}:
+    if higher is None and direction in (1, -1):  # whatever it is: a set would want it hashable
         higher = direction == 1
     priority = value.get("priority")
     return {
