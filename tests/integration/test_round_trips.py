@@ -45,7 +45,7 @@ def trips(farm: Farm) -> int:
 
 @pytest.fixture
 def farm(own_server: Server, farm_on: FarmOn) -> Farm:
-    return farm_on(own_server.url, lease_seconds=60, sweep_seconds=60)
+    return farm_on(own_server.url, lease_seconds=600, sweep_seconds=600)
 
 
 def test_a_run_of_one_zip_calls_eight_scripts_and_opens_no_connection(farm: Farm, make_run: RunMaker) -> None:
