@@ -95,6 +95,18 @@ def test_an_event_that_is_signed_with_any_key_of_the_worker_becomes_a_run(border
     assert border.reasons() == []
 
 
+def test_an_event_under_an_id_of_its_own_that_tells_no_time_is_a_dead_letter(border: Border) -> None:
+    """Who may add to the queue may choose ids: one beyond all times holds up nobody."""
+    raw = event_of().to_wire()
+    border.client.xadd(
+        border.keys.run_queue, {"event": raw, "signature": signed(raw, NEW, border)}, id="9223372036854775807-1"
+    )
+    assert border.runs() == 0
+    (reason,) = border.reasons()
+    assert "which tells no time" in reason
+    assert border.answers == 0
+
+
 def by_reference(**more: str) -> bytes:
     event = event_of().model_dump(mode="json", exclude_none=True)
     del event["data"]

@@ -75,7 +75,13 @@ class Signatures:
                 "Set time to the present, as RFC 3339 has it, with a time zone.",
                 field="time",
             )
-        arrived = datetime.fromtimestamp(int(entry.partition("-")[0]) / 1000, UTC)
+        try:
+            arrived = datetime.fromtimestamp(int(entry.partition("-")[0]) / 1000, UTC)
+        except (ValueError, OverflowError):
+            raise SignatureError(
+                f"The event came under the id {entry}, which tells no time.",
+                "Let the server make the ids of the run queue's entries: XADD with *.",
+            ) from None
         if not -_AHEAD <= arrived - time <= self._longest:
             raise SignatureError(
                 f"The event was made at {time.isoformat()} and came at {arrived.isoformat(timespec='seconds')}.",
