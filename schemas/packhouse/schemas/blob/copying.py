@@ -120,5 +120,5 @@ def _changed(origin: str) -> PermanentError:
     return PermanentError(
         ErrorCode.MODEL_CHANGED,
         f"{origin} changed while it was being packaged.",
-        fix="Publish the run again when nothing writes to its models any more.",
+        fix="See that nothing writes to the run's models any more, and try again.",
     )

@@ -101,7 +101,7 @@ def is_there(blob: BlobClient, size: int, sha256: str, what: str) -> bool:
     raise PermanentError(
         ErrorCode.DESTINATION_TAKEN,
         f"{what} is there already and holds something else.",
-        fix="Remove that blob if it is not needed, and publish the run again.",
+        fix="Remove that blob if it is not needed, and try again.",
     )
 
 
@@ -137,7 +137,7 @@ def _must_be(digest: str, sha256: str, what: str) -> None:
         raise PermanentError(
             ErrorCode.MODEL_CHANGED,
             f"The file for {what} changed while it was being uploaded.",
-            fix="Publish the run again when nothing writes to its models any more.",
+            fix="See that nothing writes to it any more, and try again.",
         )
 
 

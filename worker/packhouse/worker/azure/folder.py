@@ -211,5 +211,5 @@ def _damaged(folder: BlobAddress, what: str) -> PermanentError:
     return PermanentError(
         ErrorCode.ASSET_FOLDER_DAMAGED,
         f"{folder} cannot be registered: {what}.",
-        fix="Somebody has written into Packhouse's folder. Remove what was changed, and publish the run again.",
+        fix="Somebody has written into Packhouse's folder. Remove what was changed, then packhouse retry.",
     )

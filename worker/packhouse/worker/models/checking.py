@@ -104,7 +104,7 @@ def must_pass(checks: Iterable[ModelCheck], settings: Settings) -> None:
                 ErrorCode.MODEL_CHECK_FAILED,
                 f"Candidate {each.rank_in_accelerator} of {each.accelerator} ({said(each.model_id)}) was tried before "
                 f"packaging ({each.verdict.state}): {each.verdict.reason or 'no reason was given.'}",
-                fix="Correct or leave out the model and publish the run again; the worker's settings "
+                fix="Correct the model, then packhouse retry, or publish a run without it; the worker's settings "
                 "PACKHOUSE_CHECK_MODELS and PACKHOUSE_CHECK_FAILS say what is tried and which verdicts fail a package.",
             )
 

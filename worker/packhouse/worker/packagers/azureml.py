@@ -138,7 +138,7 @@ class _Pouring:
             raise PermanentError(
                 ErrorCode.DESTINATION_UNWRITABLE,
                 f"The datastore {plan.datastore} is {self._datastore.root} now, and was {root} when this was planned.",
-                fix="Publish the run again.",
+                fix="packhouse retry plans it anew.",
             )
         self._job = job
         self._plan = plan

@@ -34,7 +34,7 @@ def unreadable(shown: str, reason: str) -> PermanentError:
     return PermanentError(
         ErrorCode.MODEL_UNREADABLE,
         f"{said(shown)} cannot be read: {reason}.",
-        fix="Make it a regular file that the worker's user may read, and publish the run again.",
+        fix="Make it a regular file that the worker's user may read, then packhouse retry.",
     )
 
 
@@ -59,7 +59,7 @@ def not_written(error: OSError, shown: str, needed: int | None = None) -> Packho
         return PermanentError(
             ErrorCode.DISK_FULL,
             f"{said(shown)}{size} {limit} ({error.strerror}).",
-            fix="Free space or raise the quota there, and publish the run again.",
+            fix="Free space or raise the quota there, then packhouse retry.",
         )
     if error.errno in _UNWRITABLE:
         return PermanentError(

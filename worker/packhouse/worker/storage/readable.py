@@ -88,7 +88,7 @@ def must_be_as_planned(source: Readable, size: int, mark: str) -> None:
         raise PermanentError(
             ErrorCode.MODEL_CHANGED,
             f"{said(source.shown)} was written to while its package was being made.",
-            fix="Publish the run again when nothing writes to its models any more, or stage them with --stage-to.",
+            fix="Once nothing writes to the models any more, packhouse retry; --stage-to copies them first.",
         )
 
 
@@ -97,5 +97,5 @@ def model_changed(source: Readable, what: str) -> PermanentError:
     return PermanentError(
         ErrorCode.MODEL_CHANGED,
         f"{said(source.shown)} changed while it was being packaged: {source.size} bytes were announced, {what}.",
-        fix="Publish the run again when nothing writes to its models any more, or stage them with --stage-to.",
+        fix="Once nothing writes to the models any more, packhouse retry; --stage-to copies them first.",
     )
