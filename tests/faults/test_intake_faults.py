@@ -61,9 +61,7 @@ def test_a_worker_paused_in_its_intake_while_another_takes_over_takes_nothing_in
 ) -> None:
     (slow,) = farm.start()
     event = make_run()
-    farm.hold("intake.read")
-    farm.publish(event)
-    pid = farm.wait_reached("intake.read")
+    pid = farm.publish_held(event, "intake.read")
     os.kill(pid, signal.SIGSTOP)
     farm.let_go("intake.read")
     farm.start()

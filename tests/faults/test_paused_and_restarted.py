@@ -41,9 +41,7 @@ def test_one_that_was_paused_after_the_rename_changes_nothing_when_it_goes_on(fa
     farm.extra["PACKHOUSE_LEASE_SECONDS"] = "1"
     farm.start(2)
     event = make_run()
-    farm.hold("zip.renamed")
-    farm.publish(event)
-    slow = farm.wait_reached("zip.renamed")
+    slow = farm.publish_held(event, "zip.renamed")
     os.kill(slow, signal.SIGSTOP)
     farm.wait_reached("zip.renamed", besides=(slow,))
     farm.let_go("zip.renamed")
@@ -63,9 +61,7 @@ def test_one_that_hangs_loses_its_lease_and_another_makes_the_package(farm: Farm
     farm.extra["PACKHOUSE_STAGE_SECONDS"] = "1"
     farm.start(2)
     event = make_run()
-    farm.hold("zip.poured")
-    farm.publish(event)
-    hung = farm.wait_reached("zip.poured")
+    hung = farm.publish_held(event, "zip.poured")
     wait_for(lambda: "No progress in stage writing" in farm.logs(), what="the lease to be let go")
     farm.wait_reached("zip.poured", besides=(hung,))
     farm.let_go("zip.poured")
@@ -99,9 +95,7 @@ def test_three_rolling_restarts_during_one_package_are_no_poison(farm: Farm, mak
 def test_a_package_that_kills_its_process_each_time_takes_no_other_with_it(farm: Farm, make_run: RunMaker) -> None:
     farm.start(concurrency=2)
     poison, beside = make_run("poison"), make_run("beside")
-    farm.hold("zip.poured")
-    farm.publish(beside)
-    bystander = farm.wait_reached("zip.poured")
+    bystander = farm.publish_held(beside, "zip.poured")
     farm.publish(poison)
     seen = (bystander,)
     for _ in range(3):

@@ -29,12 +29,6 @@ def started_on(farm: Farm, disk: Disk) -> Worker:
     return farm.start()[0]
 
 
-def held_at(farm: Farm, event: RunFinished, point: str) -> None:
-    farm.hold(point)
-    farm.publish(event)
-    farm.wait_reached(point)
-
-
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -61,7 +55,7 @@ def test_a_disk_that_fills_up_in_mid_zip_gets_its_space_back_and_then_takes_the_
     worker = started_on(farm, disk)
     event = make_run(out=str(disk.folder / "out"))
     make_large(models_of(event)[0], 4 * MIB)
-    held_at(farm, event, "zip.writing")
+    farm.publish_held(event, "zip.writing")
     (partial,) = (disk.seen_by(worker) / "out").iterdir()
     taken = partial.stat().st_blocks * 512
     assert MIB <= taken < 4 * MIB
@@ -86,7 +80,7 @@ def test_a_disk_that_turns_read_only_in_mid_zip_is_said_and_takes_the_package_on
     worker = started_on(farm, disk)
     event = make_run(out=str(disk.folder / "out"))
     make_large(models_of(event)[0], 4 * MIB)
-    held_at(farm, event, "zip.writing")
+    farm.publish_held(event, "zip.writing")
     disk.fail(worker)
     farm.let_go("zip.writing")
     (result,) = farm.wait_final(event).data.packages
@@ -108,7 +102,7 @@ def test_a_folder_that_takes_no_more_files_in_mid_zip_gets_its_space_back_and_th
     farm.start()
     event = make_run()
     out = Path(event.data.output_dir)
-    held_at(farm, event, "zip.poured")
+    farm.publish_held(event, "zip.poured")
     out.chmod(0o555)
     farm.let_go("zip.poured")
     (result,) = farm.wait_final(event).data.packages

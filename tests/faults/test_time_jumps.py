@@ -47,9 +47,7 @@ def test_a_jump_of_a_day_in_the_middle_of_a_package_costs_nothing(
 ) -> None:
     farm.start(2)
     event, after = make_run("r1"), make_run("r2")
-    farm.hold("zip.poured")
-    farm.publish(event)
-    farm.wait_reached("zip.poured")
+    farm.publish_held(event, "zip.poured")
     clock.jump(jump)
     wait_for(lambda: abs(newest_line(farm) - datetime.now(UTC) - jump) < timedelta(hours=1), what="the clock to jump")
     farm.wait_sweeps(3)

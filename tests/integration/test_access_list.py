@@ -15,7 +15,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 from support.acl import FOLDER, GuardedServer
 from support.farm import Farm, RunMaker, quick, wait_for
 from support.flower import LOGIN, Flower, status_of
-from support.ledger import DIGEST, ME, RUN, RUN_KEY, lease, planned
+from support.ledger import DIGEST, ME, RUN, RUN_KEY, lease, open_alone, planned
 from support.server import free_port
 
 from packhouse.local.server import server_program
@@ -161,7 +161,7 @@ def test_an_operator_does_all_that_the_commands_do(server: GuardedServer, capsys
         assert operator.reopen(RUN_KEY).round == 2
         assert operator.cancel(RUN_KEY).ended == 2
         rejected = RunRef(source="/farm", id="wrong")
-        work.open(Arrival(rejected, "e", DIGEST, "{}"), queue="ranking", title="t")
+        open_alone(work, Arrival(rejected, "e", DIGEST, "{}"))
         held = work.lease(run_key(rejected), "rank", "t", ME)
         assert held
         work.reject(held, rejected='{"error":{"code":"event_invalid","message":"m","fix":"f"}}', reason="r")

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from support.farm import Farm, RunMaker, wait_for
+from support.ledger import open_alone
 
 from packhouse.schemas import RunFinished, RunRef, run_key
 from packhouse.worker.app import PackhouseApp
@@ -54,9 +55,7 @@ def test_a_pool_process_killed_before_the_rename_costs_an_attempt_and_nothing_el
 ) -> None:
     farm.start()
     event = make_run()
-    farm.hold(POURED)
-    farm.publish(event)
-    pid = farm.wait_reached(POURED)
+    pid = farm.publish_held(event, POURED)
     partial = [file for file in zip_of(event).parent.iterdir() if file.name.endswith(".partial")]
     assert len(partial) == 1
     assert partial[0].stat().st_size > 0
@@ -72,9 +71,7 @@ def test_a_pool_process_killed_before_the_rename_costs_an_attempt_and_nothing_el
 def test_a_whole_worker_killed_before_the_rename_leaves_the_package_to_another(farm: Farm, make_run: RunMaker) -> None:
     (first,) = farm.start()
     event = make_run()
-    farm.hold(POURED)
-    farm.publish(event)
-    farm.wait_reached(POURED)
+    farm.publish_held(event, POURED)
     farm.start()
     first.kill()
     farm.let_go(POURED)
@@ -128,7 +125,7 @@ def test_ten_thousand_waiting_jobs_cause_no_wake_up_to_be_sent_again(farm: Farm,
     for number in range(10_000):
         run = RunRef(source="/many", id=f"r{number}")
         arrival = Arrival(run, str(number), f"sha256:{number:064d}", "{}")
-        opened = farm.ledger.open(arrival, queue="ranking", title=f"run r{number}")
+        opened = open_alone(farm.ledger, arrival, title=f"run r{number}")
         assert opened.wake is not None
         app.wake([opened.wake])
     queue = f"{farm.keys.prefix}celery:ranking"
@@ -144,9 +141,7 @@ def test_a_server_killed_and_started_again_loses_nothing(
     farm = farm_on(own_server.url)
     farm.start()
     event, waiting = make_run("r1"), make_run("r2")
-    farm.hold(POURED)
-    farm.publish(event)
-    farm.wait_reached(POURED)
+    farm.publish_held(event, POURED)
     farm.publish(waiting)
     own_server.kill()
     farm.let_go(POURED)
@@ -163,9 +158,7 @@ def test_a_server_out_of_memory_lets_work_in_progress_end(
     farm.extra["PACKHOUSE_LEASE_SECONDS"] = "1"
     farm.start()
     event = make_run()
-    farm.hold(POURED)
-    farm.publish(event)
-    farm.wait_reached(POURED)
+    farm.publish_held(event, POURED)
     farm.redis.config_set("maxmemory", "1mb")
     job = f"{farm.keys.prefix}job:{run_key(event.run)}:0"
     expires = int(str(farm.redis.hget(job, "expires")))
@@ -178,9 +171,7 @@ def test_a_process_that_outlives_its_lease_changes_nothing(farm: Farm, make_run:
     farm.extra["PACKHOUSE_LEASE_SECONDS"] = "1"
     farm.start(2)
     event = make_run()
-    farm.hold(POURED)
-    farm.publish(event)
-    slow = farm.wait_reached(POURED)
+    slow = farm.publish_held(event, POURED)
     os.kill(slow, signal.SIGSTOP)
     other = farm.wait_reached(POURED, besides=(slow,))
     farm.let_go(POURED)
@@ -202,9 +193,7 @@ def test_a_worker_told_to_stop_hands_back_what_it_cannot_finish_uncounted(farm: 
     farm.extra["PACKHOUSE_SOFT_SHUTDOWN_SECONDS"] = "1"
     (first,) = farm.start()
     event = make_run()
-    farm.hold(POURED)
-    farm.publish(event)
-    farm.wait_reached(POURED)
+    farm.publish_held(event, POURED)
     farm.start()
     assert first.stop() == 0
     farm.let_go(POURED)
@@ -219,9 +208,7 @@ def test_a_worker_told_to_stop_finishes_what_it_can(farm: Farm, make_run: RunMak
     farm.extra["PACKHOUSE_SOFT_SHUTDOWN_SECONDS"] = "30"
     (worker,) = farm.start()
     event = make_run()
-    farm.hold(POURED)
-    farm.publish(event)
-    farm.wait_reached(POURED)
+    farm.publish_held(event, POURED)
     worker.process.terminate()
     farm.let_go(POURED)
     assert worker.process.wait(60) == 0
@@ -231,9 +218,7 @@ def test_a_worker_told_to_stop_finishes_what_it_can(farm: Farm, make_run: RunMak
 def test_a_killed_worker_leaves_no_pool_process_behind(farm: Farm, make_run: RunMaker) -> None:
     (worker,) = farm.start()
     event = make_run()
-    farm.hold(POURED)
-    farm.publish(event)
-    pid = farm.wait_reached(POURED)
+    pid = farm.publish_held(event, POURED)
     child = psutil.Process(pid)
     worker.process.kill()
     worker.process.wait(10)
@@ -243,9 +228,7 @@ def test_a_killed_worker_leaves_no_pool_process_behind(farm: Farm, make_run: Run
 def test_packages_of_a_run_are_made_at_once_on_separate_workers(farm: Farm, make_run: RunMaker) -> None:
     farm.start(2)
     event = make_run(packages=[{"type": "Zipfile", "name": "A"}, {"type": "Zipfile", "name": "B"}])
-    farm.hold(POURED)
-    farm.publish(event)
-    first = farm.wait_reached(POURED)
+    first = farm.publish_held(event, POURED)
     second = farm.wait_reached(POURED, besides=(first,))
     farm.let_go(POURED)
     final = farm.wait_final(event)
@@ -272,9 +255,7 @@ def test_the_same_event_packaged_by_different_workers_gives_the_same_bytes(farm:
 def test_another_open_run_cannot_take_a_destination_and_a_later_one_replaces_it(farm: Farm, make_run: RunMaker) -> None:
     farm.start(2)
     first = make_run("r1")
-    farm.hold(POURED)
-    farm.publish(first)
-    farm.wait_reached(POURED)
+    farm.publish_held(first, POURED)
     second = make_run("r2", out=first.data.output_dir)
     farm.publish(second)
     refused = farm.wait_final(second)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.farm import wait_for
+from support.ledger import open_alone
 from support.server import Server
 
 from packhouse.schemas import STATUS_EVENT, PackagingType, RunRef, run_key
@@ -34,7 +35,7 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 
 @pytest.fixture
 def lease(ledger: Ledger) -> Lease:
-    ledger.open(Arrival(RUN, "e", "sha256:" + "0" * 64, "{}"), queue="ranking", title="")
+    open_alone(ledger, Arrival(RUN, "e", "sha256:" + "0" * 64, "{}"))
     taken = ledger.lease(run_key(RUN), "rank", "token", ME)
     assert taken is not None
     return taken
@@ -78,7 +79,7 @@ def test_a_server_without_memory_for_events_keeps_the_lease_of_work_that_moves(
     settings = Settings(redis_url=own_server.url, namespace=namespace, lease_seconds=1)
     with connect(settings.redis_url, patient=False) as redis:
         ledger = Ledger(redis, settings)
-        ledger.open(Arrival(RUN, "e", "sha256:" + "0" * 64, "{}"), queue="ranking", title="")
+        open_alone(ledger, Arrival(RUN, "e", "sha256:" + "0" * 64, "{}"))
         lease = ledger.lease(run_key(RUN), "rank", "token", ME)
         assert lease is not None
         redis.config_set("maxmemory", "1")

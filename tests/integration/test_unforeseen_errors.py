@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.farm import RunMaker
+from support.ledger import open_alone
 
 from packhouse.schemas import STATUS_EVENT, CompletedEvent, run_key
 from packhouse.worker import service
@@ -45,7 +46,7 @@ def test_a_defect_fails_its_package_and_tells_no_signature(
     )
     event = make_run()
     arrival = Arrival(event.run, event.id, event.content_digest, event.to_wire().decode())
-    ledger.open(arrival, queue="ranking", title="t")
+    open_alone(ledger, arrival)
     service.run_finished(context, run_key(event.run))
     with pytest.raises(service.JobFailed):
         service.package(context, run_key(event.run), "0")

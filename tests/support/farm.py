@@ -174,6 +174,12 @@ class Farm:
         """Let processes that reach the fault point wait there."""
         (self.faults / point).touch()
 
+    def publish_held(self, event: RunFinished, point: str) -> int:
+        """Publish a run and wait until a process has reached the fault point for it; returns its id."""
+        self.hold(point)
+        self.publish(event)
+        return self.wait_reached(point)
+
     def let_go(self, point: str) -> None:
         (self.faults / point).unlink(missing_ok=True)
 

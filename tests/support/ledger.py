@@ -8,7 +8,7 @@ from typing import cast
 from packhouse.schemas import STATUS_EVENT, CompletedEvent, RunRef, run_key
 from packhouse.schemas.errors import ErrorCode, Problem
 from packhouse.worker.identity import Identity
-from packhouse.worker.ledger import Arrival, Lease, Ledger, Opened, PlannedJob, Wake
+from packhouse.worker.ledger import Arrival, Lease, Ledger, Opened, Opening, PlannedJob, Wake
 
 RUN = RunRef(source="/farm/ü", id='a "quoted" id')
 RUN_KEY = run_key(RUN)
@@ -20,8 +20,16 @@ NO_NODES = {"candidates": "[]", "left_out": "[]", "counts": '{"candidates":0}'}
 WHY = Problem(code=ErrorCode.STORAGE_ERROR, message="The storage failed.", fix="Wait.")
 
 
+def open_alone(ledger: Ledger, arrival: Arrival, *, title: str = "a run") -> Opened:
+    """What comes of one run that is put into the ledger, no entry of the run queue with it."""
+    (opened,) = ledger.open_all([Opening(arrival, title)], queue="ranking", group="")
+    if isinstance(opened, Exception):
+        raise opened
+    return opened
+
+
 def arrive(ledger: Ledger, digest: str = DIGEST, event_id: str = "e") -> Opened:
-    return ledger.open(Arrival(RUN, event_id, digest, "{}"), queue="ranking", title="a run")
+    return open_alone(ledger, Arrival(RUN, event_id, digest, "{}"))
 
 
 def open_run(ledger: Ledger, digest: str = DIGEST) -> Wake | None:

@@ -67,7 +67,7 @@ class FileCopier:
 
 
 @contextmanager
-def writing_to(folder: Path) -> Generator[None]:
+def writing_to(folder: Path, what: str = "Models") -> Generator[None]:
     """Within it, what goes wrong with files is raised as ``disk_full`` or ``destination_unwritable``."""
     try:
         yield
@@ -78,7 +78,7 @@ def writing_to(folder: Path) -> Generator[None]:
             ) from error
         raise PermanentError(
             ErrorCode.DESTINATION_UNWRITABLE,
-            f"Models cannot be staged in {folder}: {error}",
+            f"{what} cannot be put into {folder}: {error}",
             fix="Choose a folder that you may write to, on a file system with hard links or enough room.",
         ) from error
 

@@ -51,7 +51,7 @@ def to_wire(
 def _write(place: Path, data: bytes) -> None:
     """A file that has its name only once it is whole and on disk."""
     unfinished = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
-    with writing_to(place.parent):
+    with writing_to(place.parent, "An event's data"):
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with unfinished.open("xb") as file:

@@ -15,6 +15,7 @@ from bench.registry import Bench, at_most, row
 from bench.rows.events import SAMPLES
 from redis import Redis
 from support.farm import RunMaker, quick
+from support.ledger import open_alone
 from support.server import Server
 
 from packhouse.schemas import RunRef
@@ -61,7 +62,7 @@ class Busy:
     def open(self) -> Wake:
         self.made += 1
         arrival = Arrival(RunRef(source="/bench", id=f"r{self.made}"), "e", f"sha256:{self.made:064}", self.event)
-        wake = self.ledger.open(arrival, queue=QUEUE, title="a run").wake
+        wake = open_alone(self.ledger, arrival).wake
         assert wake is not None
         return wake
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from support.farm import wait_for
-from support.ledger import NO_NODES
+from support.ledger import NO_NODES, open_alone
 
 from packhouse.schemas import RunRef, run_key
 from packhouse.worker.identity import Identity
@@ -35,7 +35,7 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
 def lease_of(ledger: Ledger, run_id: str = "r", jobs: int = 1) -> Lease:
     """The lease of the last job of a new run."""
     run = RunRef(source="/s", id=run_id)
-    ledger.open(Arrival(run, "e", "sha256:" + "0" * 64, "{}"), queue="ranking", title="t")
+    open_alone(ledger, Arrival(run, "e", "sha256:" + "0" * 64, "{}"))
     ranking = ledger.lease(run_key(run), "rank", "t", ME)
     assert ranking is not None
     planned = [PlannedJob(str(number), "package.azureml", "{}", "t") for number in range(jobs)]

@@ -165,18 +165,12 @@ class Ledger:
 
     # The way of a run
 
-    def open(self, arrival: Arrival, *, queue: str, title: str, group: str = "", entry: str = "") -> Opened:
-        """Put a run into the ledger, unless it is there, and in the same step take its entry out of the run queue.
-
-        The entry of a run id that is ``reused`` stays.
-        """
-        (opened,) = self.open_all([Opening(arrival, title, entry)], queue=queue, group=group)
-        if isinstance(opened, Exception):
-            raise opened
-        return opened
-
     def open_all(self, openings: Sequence[Opening], *, queue: str, group: str) -> list[Opened | Exception]:
-        """The same for several runs in one round trip, in their order; what the server refused is an error."""
+        """Put runs into the ledger, unless they are there, and in the same step take their entries from the run queue.
+
+        In one round trip, and in their order; what the server refused is an error in its place. The entry of a run id
+        that is ``reused`` stays.
+        """
         calls = [
             (
                 run_key(arrival.run), _names(arrival.run, arrival.traceparent), arrival.digest, arrival.event_id,
